@@ -1,0 +1,1 @@
+//! Async client for DocDB and the docdb command-line tool.

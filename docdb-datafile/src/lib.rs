@@ -1,0 +1,1 @@
+//! Append-only record files whose checksums bind each record to its place.

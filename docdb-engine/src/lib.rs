@@ -1,0 +1,1 @@
+//! One embedded ACID database of JSON documents.

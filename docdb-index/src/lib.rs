@@ -1,0 +1,1 @@
+//! A sharded in-memory delta of versions over immutable sorted runs.

@@ -1,0 +1,1 @@
+//! Commit timestamps, snapshots, visibility and conflict rules, without I/O.

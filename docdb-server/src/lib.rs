@@ -1,0 +1,1 @@
+//! The DocDB server: many document databases over a Unix socket.

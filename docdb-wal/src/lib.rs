@@ -1,0 +1,1 @@
+//! A write-ahead log with group commit: concurrent writers share one fsync.
