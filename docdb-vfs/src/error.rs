@@ -73,12 +73,22 @@ struct Inner {
 impl IoError {
     /// An error of `op` on `path`.
     pub fn new(op: IoOp, path: &Path, source: io::Error) -> Self {
-        Self(Box::new(Inner { op, path: path.to_path_buf(), offset: None, source }))
+        Self(Box::new(Inner {
+            op,
+            path: path.to_path_buf(),
+            offset: None,
+            source,
+        }))
     }
 
     /// An error of `op` on `path` at byte `offset`.
     pub fn at(op: IoOp, path: &Path, offset: u64, source: io::Error) -> Self {
-        Self(Box::new(Inner { op, path: path.to_path_buf(), offset: Some(offset), source }))
+        Self(Box::new(Inner {
+            op,
+            path: path.to_path_buf(),
+            offset: Some(offset),
+            source,
+        }))
     }
 
     /// The operation that failed.
@@ -108,7 +118,10 @@ impl IoError {
 
     /// Whether the disk or the quota is full.
     pub fn is_disk_full(&self) -> bool {
-        matches!(self.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+        matches!(
+            self.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+        )
     }
 
     /// Whether the file or directory does not exist.
