@@ -1,1 +1,33 @@
-//! The DocDB wire protocol: a sans-I/O codec for frames and messages.
+#![doc = include_str!("../README.md")]
+
+mod codec;
+mod error;
+mod frame;
+mod handshake;
+mod hello;
+mod limits;
+mod opcode;
+mod request;
+mod request_codec;
+mod response;
+mod response_codec;
+mod scan;
+mod text;
+mod wire;
+
+pub use codec::{Codec, decode_request, decode_response};
+pub use error::{DecodeError, DecodeReason, EncodeError};
+pub use frame::{FRAME_HEADER_BYTES, Frame, FrameDecoder, RequestId};
+pub use handshake::{ClientHandshake, HandshakeError, ServerHandshake, Session};
+pub use hello::{Limits, PROTOCOL_VERSION, PROTOCOL_VERSION_MIN};
+pub use limits::{
+    BATCH_ERROR_MESSAGE_BYTES_MAX, ERROR_MESSAGE_BYTES_MAX, HELLO_BYTES_MAX, IN_FLIGHT_REQUESTS,
+    PEER_NAME_BYTES_MAX, READ_RESERVE_BYTES, SCAN_CREDIT_BYTES, SCAN_ITEMS_MAX,
+};
+pub use opcode::Opcode;
+pub use request::{BatchMode, Precondition, Request, Scan, WriteKind, WriteOp};
+pub use response::{
+    CollectionInfo, DatabaseInfo, ErrorCode, OpResult, Response, ScanItem, WireError,
+};
+pub use scan::{CreditError, CreditWindow, SCAN_ITEM_HEADER_BYTES, ScanItemsWriter};
+pub use text::Text;
