@@ -1,0 +1,186 @@
+//! Reading frames of one file.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use docdb_vfs::{IoError, OpenMode, Vfs, VfsFile};
+
+use crate::format::{self, FILE_HEADER_BYTES, FRAME_HEADER_BYTES, FormatError, FrameHeader};
+use crate::frames::Frames;
+use crate::{DataFileError, FileIdentity, FilePtr, FrameId, Result};
+
+/// An open data file, for reading. What lies beyond its durable length is never read.
+#[derive(Debug)]
+pub struct DataFile {
+    file: Arc<dyn VfsFile>,
+    path: PathBuf,
+    identity: FileIdentity,
+    durable_len: AtomicU64,
+}
+
+/// Opens a file and checks that it is the one that is meant and holds what was synced.
+pub(crate) fn open_checked(
+    vfs: &dyn Vfs,
+    path: &Path,
+    mode: OpenMode,
+    identity: &FileIdentity,
+    durable_len: u64,
+) -> Result<Arc<dyn VfsFile>> {
+    if durable_len < FILE_HEADER_BYTES as u64 || !durable_len.is_multiple_of(format::BLOCK_BYTES) {
+        return Err(DataFileError::corrupt(
+            path,
+            durable_len,
+            "no file has that durable length",
+        ));
+    }
+    let file = vfs.open(path, mode)?;
+    let len = file.len()?;
+    if len < durable_len {
+        return Err(DataFileError::corrupt(
+            path,
+            len,
+            "the file ends before its durable length",
+        ));
+    }
+    let mut header = [0; FILE_HEADER_BYTES];
+    file.read_exact_at(&mut header, 0)
+        .map_err(|error| read_error(path, 0, error))?;
+    let found =
+        format::decode_file_header(&header).map_err(|error| format_error(path, 0, error))?;
+    if found != *identity {
+        return Err(DataFileError::corrupt(
+            path,
+            32,
+            "the header is another file's",
+        ));
+    }
+    Ok(file)
+}
+
+/// A file that ends too early is damaged; any other failure is the operating system's.
+pub(crate) fn read_error(path: &Path, offset: u64, error: IoError) -> DataFileError {
+    if error.kind() == std::io::ErrorKind::UnexpectedEof {
+        DataFileError::corrupt(path, offset, "the file ends before its durable length")
+    } else {
+        DataFileError::Io(error)
+    }
+}
+
+pub(crate) fn format_error(path: &Path, offset: u64, error: FormatError) -> DataFileError {
+    match error {
+        FormatError::Corrupt(what) => DataFileError::corrupt(path, offset, what),
+        FormatError::Unsupported(what) => DataFileError::Unsupported {
+            path: path.to_path_buf(),
+            what,
+        },
+    }
+}
+
+impl DataFile {
+    /// Opens a file of which `durable_len` bytes are known to be synced, and checks its header.
+    /// Another file's header, or a file that is shorter, is `Corrupt`.
+    pub fn open(
+        vfs: &dyn Vfs,
+        path: &Path,
+        identity: FileIdentity,
+        durable_len: u64,
+    ) -> Result<Self> {
+        let file = open_checked(vfs, path, OpenMode::Read, &identity, durable_len)?;
+        Ok(Self {
+            file,
+            path: path.to_path_buf(),
+            identity,
+            durable_len: AtomicU64::new(durable_len),
+        })
+    }
+
+    /// The file's path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The file's number and salt.
+    pub fn identity(&self) -> FileIdentity {
+        self.identity
+    }
+
+    /// How many bytes are durable, the file header and padding included.
+    pub fn durable_len(&self) -> u64 {
+        self.durable_len.load(Ordering::Acquire)
+    }
+
+    /// Notes that a writer has synced more of the file. A smaller length is ignored.
+    pub fn extend(&self, durable_len: u64) {
+        self.durable_len.fetch_max(durable_len, Ordering::AcqRel);
+    }
+
+    /// Reads the body that `ptr` points to and checks that it is that version of that document.
+    /// Anything else is `Corrupt`.
+    pub fn read(&self, ptr: FilePtr, id: &FrameId) -> Result<Vec<u8>> {
+        let mut frame = self.frame_buffer(ptr)?;
+        let read = self.file.read_exact_at(&mut frame, ptr.offset);
+        read.map_err(|error| read_error(&self.path, ptr.offset, error))?;
+        self.verified_body(frame, ptr, id)
+    }
+
+    /// As [`DataFile::read`], if that needs no wait for the device; else `None`.
+    pub fn read_nowait(&self, ptr: FilePtr, id: &FrameId) -> Result<Option<Vec<u8>>> {
+        let mut frame = self.frame_buffer(ptr)?;
+        match self.file.read_at_nowait(&mut frame, ptr.offset) {
+            Ok(Some(read)) if read == frame.len() => self.verified_body(frame, ptr, id).map(Some),
+            // Part of it: the page cache held only that much, or the file ends; a read that may
+            // wait tells which.
+            Ok(_) => Ok(None),
+            Err(error) => Err(read_error(&self.path, ptr.offset, error)),
+        }
+    }
+
+    /// All frames, in file order, verified, in bounded memory.
+    pub fn frames(&self) -> Frames<'_> {
+        Frames::new(self)
+    }
+
+    pub(crate) fn file(&self) -> &dyn VfsFile {
+        &*self.file
+    }
+
+    pub(crate) fn corrupt(&self, offset: u64, what: &'static str) -> DataFileError {
+        DataFileError::corrupt(&self.path, offset, what)
+    }
+
+    fn frame_buffer(&self, ptr: FilePtr) -> Result<Vec<u8>> {
+        if ptr.file != self.identity.number {
+            return Err(self.corrupt(ptr.offset, "the pointer is another file's"));
+        }
+        let bytes = FRAME_HEADER_BYTES as u64 + u64::from(ptr.len);
+        let end = ptr.offset.checked_add(bytes);
+        let fits = ptr.offset >= FILE_HEADER_BYTES as u64
+            && ptr.len <= format::BODY_BYTES_MAX
+            && end.is_some_and(|end| end <= self.durable_len());
+        if !fits {
+            return Err(self.corrupt(ptr.offset, "the pointer leads out of the file"));
+        }
+        Ok(vec![0; bytes as usize])
+    }
+
+    fn verified_body(&self, mut frame: Vec<u8>, ptr: FilePtr, id: &FrameId) -> Result<Vec<u8>> {
+        let header = self.decode_header(&frame, ptr.offset)?;
+        if header.flags != 0 || header.id != *id || header.len != ptr.len {
+            return Err(self.corrupt(ptr.offset, "the frame is another one than was asked for"));
+        }
+        if crc32fast::hash(&frame[FRAME_HEADER_BYTES..]) != header.body_crc {
+            return Err(self.corrupt(ptr.offset, "the body's checksum is wrong"));
+        }
+        frame.drain(..FRAME_HEADER_BYTES);
+        Ok(frame)
+    }
+
+    /// `frame` holds at least a header.
+    pub(crate) fn decode_header(&self, frame: &[u8], offset: u64) -> Result<FrameHeader> {
+        let mut header = [0; FRAME_HEADER_BYTES];
+        header.copy_from_slice(&frame[..FRAME_HEADER_BYTES]);
+        format::decode_frame_header(&header, &self.identity, offset)
+            .map_err(|error| format_error(&self.path, offset, error))
+    }
+}
