@@ -378,7 +378,7 @@ impl Disk {
 }
 
 /// Refuses what ends past the largest offset that a kernel knows.
-fn check_end(end: Option<u64>) -> io::Result<()> {
+pub(super) fn check_end(end: Option<u64>) -> io::Result<()> {
     match end {
         Some(end) if i64::try_from(end).is_ok() => Ok(()),
         _ => Err(Errno::INVAL.into()),

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use rustix::io::Errno;
 
 use super::SimVfs;
-use super::disk::Disk;
+use super::disk::{Disk, check_end};
 use super::fault::Verdict;
 use super::namespace::NodeId;
 use crate::{DirLock, IoError, IoOp, OpenMode, Result, Vfs, VfsFile};
@@ -201,9 +201,7 @@ impl fmt::Debug for SimFile {
 impl VfsFile for SimFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<usize> {
         self.with(IoOp::Read, Some(offset), |disk| {
-            if i64::try_from(offset).is_err() {
-                return Err(Errno::INVAL.into());
-            }
+            check_end(offset.checked_add(buf.len() as u64))?;
             let verdict = disk.begin_read(IoOp::Read, &self.path, offset)?;
             let mut len = buf.len();
             match verdict {
