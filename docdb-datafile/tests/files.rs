@@ -40,14 +40,14 @@ fn write(writer: &mut DataFileWriter, lens: &[usize], first: u64) -> Written {
     let frames = lens.iter().zip(first..).map(|(&len, n)| {
         let body = body(len, n);
         let id = id(n * 1000, n);
-        (writer.append(&id, &body).unwrap(), id, body)
+        (writer.append(&id, &body).expect("appended"), id, body)
     });
     frames.collect()
 }
 
 fn check(file: &DataFile, written: &Written) {
     for (ptr, id, body) in written {
-        assert_eq!(file.read(*ptr, id).unwrap(), *body);
+        assert_eq!(file.read(*ptr, id).expect("readable"), *body);
     }
 }
 
@@ -409,7 +409,12 @@ fn a_store_counts_live_bytes_and_readers_outlive_removal() {
 
     assert_eq!(store.read(*ptr, id).unwrap(), *body);
     // It was just written, so it is in the page cache; a file system without such reads says None.
-    assert!(matches!(store.read_nowait(*ptr, id), Ok(read) if read.is_none_or(|b| b == *body)));
+    assert!(
+        store
+            .read_nowait(*ptr, id)
+            .unwrap()
+            .is_none_or(|read| read == *body)
+    );
     let held = store.get(1).unwrap();
     assert!(store.remove(1).is_some());
     vfs.remove_file(&path).unwrap();
