@@ -34,8 +34,8 @@ impl SectorSize {
 ///
 /// What stays possible under every policy: a sector written several times holds any one of its
 /// states since the last sync, a directory entry names any one of the files that it has named, and
-/// a renamed file is found at exactly one of its two names. Lengths persist apart from contents;
-/// bytes that nothing has written read as zeros.
+/// a renamed file is found at exactly one of its two names. A file has any one of its lengths since
+/// the last sync, whatever became of its contents; bytes that nothing has written read as zeros.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CrashPolicy {
@@ -63,7 +63,7 @@ pub enum CrashPolicy {
     },
     /// The power fails; everything is left but this unit, counted as
     /// [`SimVfs::unsynced_units`](super::SimVfs::unsynced_units) counts them, and what builds on it
-    /// (later writes to the same sector, later changes of the same entry). Past the last unit this
+    /// (later writes to the same sector, later changes of the same length or entry). Past the last unit this
     /// is `KeepAll`.
     DropOne(usize),
     /// The power fails; of what was unsynced only this unit is left, and what it builds on. Past
@@ -118,6 +118,7 @@ impl Disk {
         for (id, node) in &self.nodes {
             let Node::File(file) = node else { continue };
             let mut last_of_sector: BTreeMap<u64, usize> = BTreeMap::new();
+            let mut last_length = None;
             for (index, op) in file.unsynced.iter().enumerate() {
                 let unit = |piece, before| Unit {
                     seq: op.seq,
@@ -127,7 +128,10 @@ impl Disk {
                     before,
                 };
                 match &op.change {
-                    FileChange::Length(_) => units.push(unit(None, Vec::new())),
+                    FileChange::Length(_) => {
+                        let before = last_length.replace(units.len());
+                        units.push(unit(None, before.into_iter().collect()));
+                    }
                     FileChange::Data { offset, bytes, .. } => {
                         for piece in pieces(*offset, bytes.len() as u64, sector_bytes) {
                             let before = last_of_sector.insert(piece.index, units.len());
