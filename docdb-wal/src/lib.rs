@@ -1,1 +1,27 @@
-//! A write-ahead log with group commit: concurrent writers share one fsync.
+#![doc = include_str!("../README.md")]
+
+mod driver;
+mod error;
+mod format;
+mod group;
+mod log;
+mod lsn;
+mod options;
+mod preparer;
+mod recovery;
+mod segment;
+mod stats;
+mod ticket;
+mod wal;
+mod writer;
+
+pub use docdb_vfs as vfs;
+pub use driver::{FlushDriver, ManualDriver, ThreadDriver};
+pub use error::{Result, WalError};
+pub use group::{Body, Record};
+pub use lsn::Lsn;
+pub use options::{Durability, UnknownDurability, WalOptions};
+pub use recovery::{Cut, Recovery, RecoveryReport, Replayed, Verdict};
+pub use stats::{FlushStats, WalStats};
+pub use ticket::CommitTicket;
+pub use wal::Wal;

@@ -1,0 +1,39 @@
+//! The bytes of a segment file, without I/O. All integers are little-endian.
+//!
+//! A segment is a [header block](segment) of 4,096 bytes and then [groups](group), each starting on
+//! a 4,096-byte boundary, so that no block that holds synced bytes is ever written again. A group is
+//! a header and its [records](record), one after the other; the rest of its last block is zero.
+
+pub(crate) mod group;
+pub(crate) mod record;
+pub(crate) mod segment;
+
+/// The unit in which groups are placed: no block with synced bytes in it is written again.
+pub(crate) const BLOCK_BYTES: u64 = 4096;
+
+/// The next block boundary at or after `offset`.
+pub(crate) fn align_up(offset: u64) -> u64 {
+    offset.div_ceil(BLOCK_BYTES) * BLOCK_BYTES
+}
+
+pub(crate) fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    u16::from_le_bytes([bytes[at], bytes[at + 1]])
+}
+
+pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    let mut raw = [0; 4];
+    raw.copy_from_slice(&bytes[at..at + 4]);
+    u32::from_le_bytes(raw)
+}
+
+pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    let mut raw = [0; 8];
+    raw.copy_from_slice(&bytes[at..at + 8]);
+    u64::from_le_bytes(raw)
+}
+
+pub(crate) fn u128_at(bytes: &[u8], at: usize) -> u128 {
+    let mut raw = [0; 16];
+    raw.copy_from_slice(&bytes[at..at + 16]);
+    u128::from_le_bytes(raw)
+}

@@ -1,0 +1,184 @@
+//! The open group: what has been appended since the last group was issued.
+
+use std::io::IoSlice;
+
+use bytes::Bytes;
+
+use crate::format::group::HEADER_BYTES;
+use crate::format::record::{self, RecordHeader, RecordSeed};
+use crate::format::{BLOCK_BYTES, align_up};
+
+/// Payload parts larger than this are linked into the group and written from where they are.
+pub(crate) const LINK_BYTES_MIN: usize = 16 << 10;
+/// A buffer that grew beyond this is given back to the allocator after its group was written.
+const BUFFER_KEPT_BYTES_MAX: usize = 1 << 20;
+
+static ZEROS: [u8; BLOCK_BYTES as usize] = [0; BLOCK_BYTES as usize];
+
+/// The bulk of a record's payload.
+#[derive(Debug, Clone)]
+pub enum Body<'a> {
+    /// Copied into the group.
+    Slice(&'a [u8]),
+    /// Linked into the group when it is large, and written from where it is.
+    Shared(Bytes),
+}
+
+impl Body<'_> {
+    /// The body's length in bytes.
+    pub fn len(&self) -> usize {
+        match self {
+            Body::Slice(bytes) => bytes.len(),
+            Body::Shared(bytes) => bytes.len(),
+        }
+    }
+
+    /// Whether the body has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A record to append: its payload is `head` followed by `body`.
+#[derive(Debug, Clone)]
+pub struct Record<'a> {
+    /// The caller's number for the record, stored beside the LSN.
+    pub stamp: u64,
+    /// The caller's kind of record.
+    pub kind: u16,
+    /// The small first part of the payload.
+    pub head: &'a [u8],
+    /// The rest of the payload.
+    pub body: Body<'a>,
+    /// CRC-32 (IEEE) of the whole payload.
+    pub payload_crc: u32,
+}
+
+impl Record<'_> {
+    /// The payload's length in bytes.
+    pub fn payload_bytes(&self) -> usize {
+        self.head.len() + self.body.len()
+    }
+}
+
+#[derive(Debug)]
+struct Link {
+    /// Where in `buffer` the linked bytes belong.
+    at: usize,
+    bytes: Bytes,
+}
+
+/// Records on their way to the device, laid out as they will stand there. The group's header is at
+/// the front of the buffer and is filled in when the group is issued.
+#[derive(Debug)]
+pub(crate) struct GroupBuffer {
+    buffer: Vec<u8>,
+    links: Vec<Link>,
+    linked_bytes: usize,
+    digest: crc32fast::Hasher,
+    pub(crate) first_lsn: u64,
+    pub(crate) last_lsn: u64,
+    pub(crate) records: u32,
+}
+
+impl GroupBuffer {
+    pub(crate) fn new() -> GroupBuffer {
+        GroupBuffer {
+            buffer: vec![0; HEADER_BYTES],
+            links: Vec::new(),
+            linked_bytes: 0,
+            digest: crc32fast::Hasher::new(),
+            first_lsn: 0,
+            last_lsn: 0,
+            records: 0,
+        }
+    }
+
+    /// Empties the group, keeping its memory unless that is large.
+    pub(crate) fn reset(&mut self) {
+        if self.buffer.capacity() > BUFFER_KEPT_BYTES_MAX {
+            *self = GroupBuffer::new();
+            return;
+        }
+        self.buffer.truncate(HEADER_BYTES);
+        self.links.clear();
+        self.linked_bytes = 0;
+        self.digest = crc32fast::Hasher::new();
+        self.records = 0;
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.records == 0
+    }
+
+    /// Bytes of all records.
+    pub(crate) fn records_bytes(&self) -> usize {
+        self.buffer.len() - HEADER_BYTES + self.linked_bytes
+    }
+
+    /// Bytes on the device with `more` bytes of records: header, records and padding.
+    pub(crate) fn device_bytes_with(&self, more: usize) -> u64 {
+        align_up((HEADER_BYTES + self.records_bytes() + more) as u64)
+    }
+
+    pub(crate) fn push(&mut self, lsn: u64, record: &Record<'_>, seed: RecordSeed) {
+        if self.records == 0 {
+            self.first_lsn = lsn;
+        }
+        self.last_lsn = lsn;
+        self.records += 1;
+        let header = RecordHeader {
+            payload_bytes: record.payload_bytes() as u32,
+            lsn,
+            stamp: record.stamp,
+            payload_crc: record.payload_crc,
+            kind: record.kind,
+        }
+        .encode(seed);
+        self.push_encoded(&header, record.head);
+        match &record.body {
+            Body::Slice(bytes) => self.buffer.extend_from_slice(bytes),
+            Body::Shared(bytes) if bytes.len() < LINK_BYTES_MIN => {
+                self.buffer.extend_from_slice(bytes);
+            }
+            Body::Shared(bytes) => {
+                self.linked_bytes += bytes.len();
+                self.links.push(Link {
+                    at: self.buffer.len(),
+                    bytes: bytes.clone(),
+                });
+            }
+        }
+    }
+
+    fn push_encoded(&mut self, header: &[u8; record::HEADER_BYTES], payload: &[u8]) {
+        self.digest.update(header);
+        self.buffer.extend_from_slice(header);
+        self.buffer.extend_from_slice(payload);
+    }
+
+    /// The CRC of all record headers.
+    pub(crate) fn digest(&self) -> u32 {
+        self.digest.clone().finalize()
+    }
+
+    pub(crate) fn set_header(&mut self, header: &[u8; HEADER_BYTES]) {
+        self.buffer[..HEADER_BYTES].copy_from_slice(header);
+    }
+
+    /// The group as it goes to the device, padded with zeros to the end of its last block.
+    pub(crate) fn slices(&self) -> Vec<IoSlice<'_>> {
+        let mut slices = Vec::with_capacity(2 * self.links.len() + 2);
+        let mut at = 0;
+        for link in &self.links {
+            slices.push(IoSlice::new(&self.buffer[at..link.at]));
+            slices.push(IoSlice::new(&link.bytes));
+            at = link.at;
+        }
+        slices.push(IoSlice::new(&self.buffer[at..]));
+        let length = HEADER_BYTES + self.records_bytes();
+        let padding = align_up(length as u64) as usize - length;
+        slices.push(IoSlice::new(&ZEROS[..padding]));
+        slices
+    }
+}

@@ -1,0 +1,120 @@
+//! The next segment, prepared in the background so that rotation is a pointer swap.
+
+use docdb_vfs::Vfs;
+
+use crate::error::Result;
+use crate::format::segment::{Origin, SegmentHeader};
+use crate::segment::{Preparing, Segment, capacity_for, usable_bytes};
+use crate::writer::Home;
+
+/// At most one segment ahead of the one being written.
+#[derive(Debug)]
+pub(crate) struct Preparer {
+    wal_id: u128,
+    /// The number and capacity that the next segment gets.
+    next_number: u64,
+    next_capacity_bytes: u64,
+    capacity_bytes_max: u64,
+    preparing: Option<Preparing>,
+    ready: Option<Segment>,
+}
+
+impl Preparer {
+    pub(crate) fn new(wal_id: u128, current: &Segment, capacity_bytes_max: u64) -> Preparer {
+        Preparer {
+            wal_id,
+            next_number: current.number + 1,
+            next_capacity_bytes: grown(current.capacity_bytes, capacity_bytes_max),
+            capacity_bytes_max,
+            preparing: None,
+            ready: None,
+        }
+    }
+
+    /// Bytes that groups can use of the prepared segment; 0 if there is none.
+    pub(crate) fn ready_bytes(&self) -> u64 {
+        self.ready
+            .as_ref()
+            .map_or(0, |segment| usable_bytes(segment.capacity_bytes))
+    }
+
+    pub(crate) fn ready_segment(&self) -> Option<&Segment> {
+        self.ready.as_ref()
+    }
+
+    /// Writes the next part of the segment. Returns whether there is more to do.
+    ///
+    /// A failure loses nothing: the file is abandoned, and the next call starts over with a new one.
+    pub(crate) fn step(&mut self, home: &Home, durable: (u64, u64)) -> Result<bool> {
+        if self.ready.is_some() {
+            return Ok(false);
+        }
+        let mut preparing = match self.preparing.take() {
+            Some(preparing) => preparing,
+            None => {
+                let header = SegmentHeader {
+                    wal_id: self.wal_id,
+                    segment: self.next_number,
+                    capacity_bytes: self.next_capacity_bytes,
+                    durable_lsn: durable.0,
+                    durable_group: durable.1,
+                    origin: Origin::Successor,
+                };
+                Preparing::start(home.vfs.as_ref(), &home.dir, header)?
+            }
+        };
+        match preparing.step() {
+            Ok(true) => {
+                self.ready = Some(preparing.publish(home.vfs.as_ref(), &home.dir)?);
+                Ok(false)
+            }
+            Ok(false) => {
+                self.preparing = Some(preparing);
+                Ok(true)
+            }
+            Err(error) => {
+                preparing.abandon(home.vfs.as_ref());
+                Err(error)
+            }
+        }
+    }
+
+    /// Sees to it that a segment with room for `bytes` of groups is ready.
+    pub(crate) fn ensure(&mut self, home: &Home, durable: (u64, u64), bytes: u64) -> Result<()> {
+        if usable_bytes(self.next_capacity_bytes) < bytes {
+            self.discard(home.vfs.as_ref(), &home.dir)?;
+            self.next_capacity_bytes = capacity_for(bytes);
+        }
+        if self.ready_bytes() < bytes {
+            if self.ready.is_some() {
+                self.discard(home.vfs.as_ref(), &home.dir)?;
+            }
+            while self.step(home, durable)? {}
+        }
+        Ok(())
+    }
+
+    /// Hands the prepared segment over to become the current one.
+    pub(crate) fn take(&mut self) -> Option<Segment> {
+        let segment = self.ready.take()?;
+        self.next_number = segment.number + 1;
+        self.next_capacity_bytes = grown(segment.capacity_bytes, self.capacity_bytes_max);
+        Some(segment)
+    }
+
+    /// Removes what has been prepared, durably: its number is used again.
+    pub(crate) fn discard(&mut self, vfs: &dyn Vfs, dir: &std::path::Path) -> Result<()> {
+        if let Some(preparing) = self.preparing.take() {
+            preparing.abandon(vfs);
+        }
+        if let Some(segment) = self.ready.take() {
+            vfs.remove_file(&segment.path)?;
+            vfs.sync_dir(dir)?;
+        }
+        Ok(())
+    }
+}
+
+fn grown(capacity_bytes: u64, max: u64) -> u64 {
+    (capacity_bytes * 2).min(max).max(capacity_for(0))
+}

@@ -1,0 +1,677 @@
+//! Reads a whole log and decides what it says, changing nothing.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use docdb_vfs::{OpenMode, Vfs, VfsFile};
+
+use super::reader::{Records, SegmentReader};
+use super::report::{Cut as ReportedCut, RecoveryReport};
+use crate::error::{Result, WalError};
+use crate::format::align_up;
+use crate::format::group::{self, FLAG_CLOSE, FLAG_JUMP, FLAG_SEAL, GroupHeader, GroupPlace};
+use crate::format::record::RecordSeed;
+use crate::format::segment::{
+    Cut, DATA_START, HEADER_BYTES, HeaderError, Origin, SegmentHeader, is_temporary_name,
+    parse_file_name,
+};
+use crate::lsn::Lsn;
+use crate::options::WalOptions;
+
+/// A record handed to the visitor of a recovery, in the order of the log.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Replayed<'a> {
+    /// Its number.
+    pub lsn: Lsn,
+    /// The number that its writer stored beside it.
+    pub stamp: u64,
+    /// The writer's kind.
+    pub kind: u16,
+    /// Its payload, verified.
+    pub payload: &'a [u8],
+}
+
+/// The entrance to a recovery.
+#[derive(Debug)]
+pub struct Recovery;
+
+/// The verdict "open": what was found, and what acting upon it will do.
+#[derive(Debug)]
+#[must_use = "nothing is repaired and no log is open until the verdict is acted upon"]
+pub struct Verdict {
+    pub(super) vfs: Arc<dyn Vfs>,
+    pub(super) dir: PathBuf,
+    pub(super) options: WalOptions,
+    pub(super) wal_id: u128,
+    pub(super) cut: Cut,
+    pub(super) tail: Vec<TailGroup>,
+    pub(super) kept: Vec<KeptSegment>,
+    pub(super) leftovers: Vec<PathBuf>,
+    pub(super) next_segment: u64,
+    pub(super) proven: Proven,
+    pub(super) lsn_ceiling: u64,
+    pub(super) report: RecoveryReport,
+}
+
+/// A valid group that is not proven durable.
+#[derive(Debug)]
+pub(super) struct TailGroup {
+    pub(super) file: Arc<dyn VfsFile>,
+    pub(super) offset: u64,
+    pub(super) header: GroupHeader,
+    /// The state of the chain before this group, and where it stands.
+    before: Cut,
+}
+
+/// A segment that stays until it is retired.
+#[derive(Debug)]
+pub(super) struct KeptSegment {
+    pub(super) number: u64,
+    pub(super) path: PathBuf,
+    pub(super) capacity_bytes: u64,
+    pub(super) last_lsn: u64,
+}
+
+/// What is proven durable.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Proven {
+    pub(super) lsn: u64,
+    pub(super) group: u64,
+}
+
+impl Proven {
+    fn learn(&mut self, lsn: u64, group: u64) {
+        self.lsn = self.lsn.max(lsn);
+        self.group = self.group.max(group);
+    }
+
+    fn covers(&self, group: &GroupHeader) -> bool {
+        group.group <= self.group || (group.records > 0 && last_lsn(group) <= self.lsn)
+    }
+}
+
+fn last_lsn(header: &GroupHeader) -> u64 {
+    (header.first_lsn + u64::from(header.records)).saturating_sub(1)
+}
+
+struct SegmentFile {
+    number: u64,
+    path: PathBuf,
+    file: Arc<dyn VfsFile>,
+    header: std::result::Result<SegmentHeader, HeaderError>,
+}
+
+/// A segment of the chain: bytes at or after `end` are void.
+struct Link {
+    number: u64,
+    path: PathBuf,
+    file: Arc<dyn VfsFile>,
+    header: SegmentHeader,
+    end: u64,
+    cut_here: bool,
+}
+
+impl Recovery {
+    /// Reads the log in `dir`, handing every record from `options.start_lsn` on to `visit`, and
+    /// decides whether it can be opened. Changes nothing. What the visitor was given counts only if
+    /// this returns a verdict.
+    ///
+    /// # Errors
+    /// [`WalError::NotFound`] if there is no log; [`WalError::Corrupt`] naming the file and offset
+    /// if something that was durable does not verify or is missing;
+    /// [`WalError::UnsupportedVersion`]; [`WalError::Io`]; [`WalError::Refused`] with the
+    /// visitor's text.
+    pub fn judge(
+        vfs: Arc<dyn Vfs>,
+        dir: &Path,
+        options: WalOptions,
+        visit: &mut dyn FnMut(Replayed<'_>) -> std::result::Result<(), String>,
+    ) -> Result<Verdict> {
+        let started = vfs.now();
+        let Listing {
+            segments,
+            leftovers,
+            foreign,
+        } = list(vfs.as_ref(), dir)?;
+        let Some(newest) = segments.last() else {
+            return Err(WalError::NotFound(dir.to_path_buf()));
+        };
+        let next_segment = newest.number + 1;
+        let wal_id = identity(&segments, &options)?;
+        let chain = chain(segments)?;
+        let (first, older) = start(&chain, &options, dir)?;
+        let mut judge = Judge {
+            wal_id,
+            seed: RecordSeed::new(wal_id),
+            start_lsn: options.start_lsn.map_or(0, |lsn| lsn.0),
+            expected: None,
+            proven: Proven {
+                lsn: options.proven_lsn.0,
+                group: 0,
+            },
+            tail: Vec::new(),
+            kept: older,
+            clean: false,
+            report: RecoveryReport::default(),
+        };
+        let stop = judge.read(&chain.links[first..], visit)?;
+        let link = &chain.links[first + stop.link];
+        let state = judge.expected.unwrap_or_default();
+        if state.group < judge.proven.group || state.lsn < judge.proven.lsn {
+            return Err(WalError::corrupt(
+                &link.path,
+                stop.offset,
+                format!(
+                    "the group with record {} is damaged or missing, but records up to {} are \
+                     known to be durable",
+                    state.lsn + 1,
+                    judge.proven.lsn
+                ),
+            ));
+        }
+        let Judge {
+            mut tail,
+            mut kept,
+            proven,
+            clean,
+            mut report,
+            ..
+        } = judge;
+        tail.retain(|group| !proven.covers(&group.header));
+        let end = Cut {
+            segment: link.number,
+            offset: stop.offset,
+            last_lsn: state.lsn,
+            last_group: state.group,
+            last_group_crc: state.crc,
+        };
+        let cut = tail.first().map_or(end, |group| group.before);
+        tail.retain(|group| group.header.records > 0);
+        // Every record takes at least its header, so no more numbers than this can have been given
+        // out for what stood, or was to stand, behind the last valid group.
+        let unread_bytes: u64 = chain.links[first + stop.link..]
+            .iter()
+            .map(|link| link.header.capacity_bytes)
+            .sum();
+        let lsn_ceiling = if clean {
+            state.lsn
+        } else {
+            state.lsn + unread_bytes / crate::format::record::HEADER_BYTES as u64
+        };
+        let mut leftovers = leftovers;
+        leftovers.extend(chain.void);
+        for link in &chain.links[first..] {
+            if link.number > cut.segment {
+                leftovers.push(link.path.clone());
+            }
+        }
+        kept.retain(|segment| segment.number <= cut.segment);
+        report.cut = stop.torn.then(|| ReportedCut {
+            path: link.path.clone(),
+            offset: stop.offset,
+        });
+        report.last_lsn = state.lsn;
+        report.proven_lsn = proven.lsn;
+        report.clean = clean;
+        report.tail_groups = tail.len() as u64;
+        report.foreign = foreign;
+        report.judge_time = vfs.now().saturating_sub(started);
+        Ok(Verdict {
+            vfs,
+            dir: dir.to_path_buf(),
+            options,
+            wal_id,
+            cut,
+            tail,
+            kept,
+            leftovers,
+            next_segment,
+            proven,
+            lsn_ceiling,
+            report,
+        })
+    }
+}
+
+impl Verdict {
+    /// What was found.
+    pub fn report(&self) -> &RecoveryReport {
+        &self.report
+    }
+
+    /// The log's identity.
+    pub fn wal_id(&self) -> u128 {
+        self.wal_id
+    }
+
+    /// The last record found.
+    pub fn last_lsn(&self) -> Lsn {
+        Lsn(self.report.last_lsn)
+    }
+}
+
+struct Listing {
+    segments: Vec<SegmentFile>,
+    leftovers: Vec<PathBuf>,
+    foreign: Vec<PathBuf>,
+}
+
+fn list(vfs: &dyn Vfs, dir: &Path) -> Result<Listing> {
+    let mut listing = Listing {
+        segments: Vec::new(),
+        leftovers: Vec::new(),
+        foreign: Vec::new(),
+    };
+    for name in vfs.list(dir)? {
+        let path = dir.join(&name);
+        if let Some(number) = parse_file_name(&name) {
+            let file = vfs.open(&path, OpenMode::Read)?;
+            let mut raw = [0; HEADER_BYTES];
+            let header = match file.read_at(&mut raw, 0)? {
+                HEADER_BYTES => SegmentHeader::decode(&raw),
+                _ => Err(HeaderError::Damaged(
+                    "the file is shorter than a segment header",
+                )),
+            };
+            let header = header.and_then(|header| {
+                if header.segment == number {
+                    Ok(header)
+                } else {
+                    Err(HeaderError::Damaged(
+                        "the segment's number is not that of its file name",
+                    ))
+                }
+            });
+            listing.segments.push(SegmentFile {
+                number,
+                path,
+                file,
+                header,
+            });
+        } else if is_temporary_name(&name) {
+            listing.leftovers.push(path);
+        } else {
+            listing.foreign.push(path);
+        }
+    }
+    listing.segments.sort_by_key(|segment| segment.number);
+    Ok(listing)
+}
+
+/// The id of the log: all segments must agree on it.
+fn identity(segments: &[SegmentFile], options: &WalOptions) -> Result<u128> {
+    let mut known = options.wal_id;
+    for segment in segments.iter().rev() {
+        let Ok(header) = &segment.header else {
+            continue;
+        };
+        match known {
+            None => known = Some(header.wal_id),
+            Some(id) if id == header.wal_id => {}
+            Some(id) => {
+                return Err(WalError::corrupt(
+                    &segment.path,
+                    24,
+                    format!(
+                        "the segment belongs to log {:032x}, not to {id:032x}",
+                        header.wal_id
+                    ),
+                ));
+            }
+        }
+    }
+    match (known, segments.last()) {
+        (Some(id), _) => Ok(id),
+        (None, Some(segment)) => Err(header_error(segment)),
+        (None, None) => Ok(0),
+    }
+}
+
+fn header_error(segment: &SegmentFile) -> WalError {
+    match &segment.header {
+        Err(HeaderError::Unsupported(what)) => WalError::UnsupportedVersion {
+            path: segment.path.clone(),
+            what: what.clone(),
+        },
+        Err(HeaderError::Damaged(what)) => WalError::corrupt(&segment.path, 0, *what),
+        Ok(_) => WalError::corrupt(&segment.path, 0, "the segment is out of place"),
+    }
+}
+
+struct Chain {
+    /// Oldest first.
+    links: Vec<Link>,
+    /// Segments that an earlier recovery has cut away.
+    void: Vec<PathBuf>,
+}
+
+/// Follows the segments from the newest to the oldest, leaving out what earlier recoveries cut.
+fn chain(segments: Vec<SegmentFile>) -> Result<Chain> {
+    let mut links: Vec<Link> = Vec::new();
+    let mut void = Vec::new();
+    let mut cut: Option<Cut> = None;
+    for segment in segments.into_iter().rev() {
+        if cut.is_some_and(|cut| segment.number > cut.segment) {
+            void.push(segment.path);
+            continue;
+        }
+        let header = match &segment.header {
+            Ok(header) => *header,
+            Err(_) => return Err(header_error(&segment)),
+        };
+        let contiguous = links.last().is_none_or(|next| {
+            cut.is_some_and(|cut| cut.segment == segment.number)
+                || (cut.is_none() && next.number == segment.number + 1)
+        });
+        let out_of_place = links
+            .last()
+            .is_some_and(|next| next.header.origin == Origin::First);
+        if out_of_place {
+            return Err(WalError::corrupt(
+                &segment.path,
+                0,
+                "a segment from before the log began",
+            ));
+        }
+        if !contiguous {
+            let missing = cut.map_or(segment.number + 1, |cut| cut.segment);
+            return Err(WalError::corrupt(
+                &segment.path,
+                0,
+                format!("segment {missing}, which follows this one, is missing"),
+            ));
+        }
+        let cut_here = cut.take();
+        if let Origin::Recovered(at) = header.origin {
+            if at.segment >= segment.number {
+                return Err(WalError::corrupt(
+                    &segment.path,
+                    72,
+                    "the cut lies in the future",
+                ));
+            }
+            cut = Some(at);
+        }
+        links.push(Link {
+            number: segment.number,
+            path: segment.path,
+            file: segment.file,
+            header,
+            end: cut_here.map_or(header.capacity_bytes, |cut| cut.offset),
+            cut_here: cut_here.is_some(),
+        });
+    }
+    links.reverse();
+    Ok(Chain { links, void })
+}
+
+/// The link in which reading starts, and the older ones, which are not judged.
+fn start(chain: &Chain, options: &WalOptions, dir: &Path) -> Result<(usize, Vec<KeptSegment>)> {
+    let links = &chain.links;
+    let Some(start_lsn) = options.start_lsn else {
+        return Ok((0, Vec::new()));
+    };
+    let mut first = None;
+    for (at, link) in links.iter().enumerate().rev() {
+        let first_lsn = match link.header.origin {
+            Origin::First => Some(1),
+            Origin::Recovered(cut) => Some(cut.last_lsn + 1),
+            Origin::Successor => {
+                let place = GroupPlace {
+                    wal_id: link.header.wal_id,
+                    segment: link.number,
+                    offset: DATA_START,
+                };
+                let mut reader = SegmentReader::new(Arc::clone(&link.file), link.end)?;
+                reader.header(place)?.map(|(header, _)| header.first_lsn)
+            }
+        };
+        if first_lsn.is_some_and(|lsn| lsn <= start_lsn.0) {
+            first = Some(at);
+            break;
+        }
+    }
+    let Some(first) = first else {
+        let path = links.first().map_or(dir, |link| &link.path);
+        return Err(WalError::corrupt(
+            path,
+            0,
+            format!("the log begins after record {start_lsn}, which is still needed"),
+        ));
+    };
+    let older = links[..first]
+        .iter()
+        .map(|link| KeptSegment {
+            number: link.number,
+            path: link.path.clone(),
+            capacity_bytes: link.header.capacity_bytes,
+            last_lsn: start_lsn.0.saturating_sub(1),
+        })
+        .collect();
+    Ok((first, older))
+}
+
+/// The end of the valid chain so far.
+#[derive(Debug, Clone, Copy, Default)]
+struct ChainEnd {
+    lsn: u64,
+    group: u64,
+    crc: u32,
+}
+
+struct Judge {
+    wal_id: u128,
+    seed: RecordSeed,
+    start_lsn: u64,
+    expected: Option<ChainEnd>,
+    proven: Proven,
+    /// Valid groups that nothing read so far proves durable.
+    tail: Vec<TailGroup>,
+    kept: Vec<KeptSegment>,
+    clean: bool,
+    report: RecoveryReport,
+}
+
+/// Where the valid chain ends.
+struct Stop {
+    link: usize,
+    offset: u64,
+    torn: bool,
+}
+
+type Visitor<'a> = dyn FnMut(Replayed<'_>) -> std::result::Result<(), String> + 'a;
+
+impl Judge {
+    fn read(&mut self, links: &[Link], visit: &mut Visitor<'_>) -> Result<Stop> {
+        for link in links {
+            self.proven
+                .learn(link.header.durable_lsn, link.header.durable_group);
+        }
+        for (at, link) in links.iter().enumerate() {
+            self.enter(link)?;
+            let mut reader = SegmentReader::new(Arc::clone(&link.file), link.end)?;
+            let (offset, sealed) = self.read_segment(link, &mut reader, visit)?;
+            self.report.segments += 1;
+            self.kept.push(KeptSegment {
+                number: link.number,
+                path: link.path.clone(),
+                capacity_bytes: link.header.capacity_bytes,
+                last_lsn: self.expected.unwrap_or_default().lsn,
+            });
+            if link.cut_here && offset == link.end {
+                continue;
+            }
+            if sealed {
+                if at + 1 == links.len() {
+                    return Err(WalError::corrupt(
+                        &link.path,
+                        offset,
+                        format!(
+                            "segment {}, which follows this one, is missing",
+                            link.number + 1
+                        ),
+                    ));
+                }
+                continue;
+            }
+            if link.cut_here {
+                return Err(WalError::corrupt(
+                    &link.path,
+                    offset,
+                    "the group does not verify, but an earlier recovery has read it",
+                ));
+            }
+            self.look_ahead(&links[at..], offset)?;
+            let torn = !reader.is_blank(offset)?;
+            return Ok(Stop {
+                link: at,
+                offset,
+                torn,
+            });
+        }
+        // The newest segment is never cut by another, so the loop returns there.
+        Err(WalError::Closed)
+    }
+
+    /// Sets up, or checks, the end of the chain at the start of a segment.
+    fn enter(&mut self, link: &Link) -> Result<()> {
+        match (link.header.origin, self.expected) {
+            (Origin::First, _) => self.expected = Some(ChainEnd::default()),
+            (Origin::Recovered(cut), before) => {
+                let end = ChainEnd {
+                    lsn: cut.last_lsn,
+                    group: cut.last_group,
+                    crc: cut.last_group_crc,
+                };
+                if let Some(before) = before
+                    && (before.group, before.lsn, before.crc) != (end.group, end.lsn, end.crc)
+                {
+                    return Err(WalError::corrupt(
+                        &link.path,
+                        72,
+                        "the segment does not continue where the older one was cut",
+                    ));
+                }
+                self.expected = Some(end);
+            }
+            (Origin::Successor, _) => {}
+        }
+        Ok(())
+    }
+
+    /// Reads groups until the segment's end, its seal, or a group that does not verify. Returns
+    /// where it stopped and whether that is behind the seal.
+    fn read_segment(
+        &mut self,
+        link: &Link,
+        reader: &mut SegmentReader,
+        visit: &mut Visitor<'_>,
+    ) -> Result<(u64, bool)> {
+        let mut offset = DATA_START;
+        while offset < reader.end() {
+            let place = GroupPlace {
+                wal_id: self.wal_id,
+                segment: link.number,
+                offset,
+            };
+            let Some((header, crc)) = reader.header(place)? else {
+                break;
+            };
+            if !self.follows(&header) {
+                break;
+            }
+            let Some(records) = reader.records(place, &header, self.seed)? else {
+                break;
+            };
+            for (record, payload) in (Records {
+                bytes: records,
+                seed: self.seed,
+            }) {
+                if record.lsn < self.start_lsn {
+                    continue;
+                }
+                self.report.records += 1;
+                self.report.payload_bytes += payload.len() as u64;
+                visit(Replayed {
+                    lsn: Lsn(record.lsn),
+                    stamp: record.stamp,
+                    kind: record.kind,
+                    payload,
+                })
+                .map_err(WalError::Refused)?;
+            }
+            let end = self.expected.unwrap_or_default();
+            let before = Cut {
+                segment: link.number,
+                offset,
+                last_lsn: end.lsn,
+                last_group: end.group,
+                last_group_crc: end.crc,
+            };
+            self.proven.learn(header.durable_lsn, header.durable_group);
+            self.tail.push(TailGroup {
+                file: Arc::clone(&link.file),
+                offset,
+                header,
+                before,
+            });
+            let proven = self.proven;
+            let known = self
+                .tail
+                .iter()
+                .take_while(|group| proven.covers(&group.header))
+                .count();
+            self.tail.drain(..known);
+            let lsn = if header.records > 0 {
+                last_lsn(&header)
+            } else if header.has(FLAG_JUMP) {
+                header.first_lsn - 1
+            } else {
+                end.lsn
+            };
+            self.expected = Some(ChainEnd {
+                lsn,
+                group: header.group,
+                crc,
+            });
+            self.clean = header.has(FLAG_CLOSE);
+            offset += align_up((group::HEADER_BYTES + header.records_bytes as usize) as u64);
+            if header.has(FLAG_SEAL) {
+                return Ok((offset, true));
+            }
+        }
+        Ok((offset, false))
+    }
+
+    fn follows(&mut self, header: &GroupHeader) -> bool {
+        if header.group == 0 || header.first_lsn == 0 {
+            return false;
+        }
+        // Reading starts in the middle of the log: its first group says where.
+        let end = *self.expected.get_or_insert(ChainEnd {
+            lsn: header.first_lsn - 1,
+            group: header.group - 1,
+            crc: header.previous_crc,
+        });
+        let in_order = if header.has(FLAG_JUMP) {
+            header.first_lsn > end.lsn && header.records == 0
+        } else {
+            header.first_lsn == end.lsn + 1
+        };
+        header.group == end.group + 1 && header.previous_crc == end.crc && in_order
+    }
+
+    /// Learns what the groups behind the end of the valid chain prove to be durable.
+    fn look_ahead(&mut self, links: &[Link], mut offset: u64) -> Result<()> {
+        for link in links {
+            let mut reader = SegmentReader::new(Arc::clone(&link.file), link.end)?;
+            while let Some((at, header)) = reader.find_group(self.wal_id, link.number, offset)? {
+                self.proven.learn(header.durable_lsn, header.durable_group);
+                offset = at + crate::format::BLOCK_BYTES;
+            }
+            offset = DATA_START;
+        }
+        Ok(())
+    }
+}

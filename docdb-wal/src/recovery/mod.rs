@@ -1,0 +1,99 @@
+//! Opening a log: judge first, act only then.
+//!
+//! [`Recovery::judge`] reads everything and changes nothing. Its verdict is either an error or a
+//! [`Verdict`] that can be [acted](Verdict::act) upon. The rules (P is the highest LSN proven durable
+//! by the caller, by a segment header or by any valid group of this log):
+//!
+//! | finding | verdict |
+//! |---|---|
+//! | a group bad or missing at or below P | corruption: refuse |
+//! | a sealed segment without its successor | corruption: refuse |
+//! | a damaged segment header | corruption: refuse |
+//! | a group bad above P | torn tail: cut there, ignore all that follows, report |
+//! | a read fails | an error, never a tail |
+//!
+//! Acting writes one new segment under a temporary name: its header says where the older chain is
+//! cut, and it repeats the groups between P and the end of the valid log, since these were read but
+//! are not known to be durable. Renaming it is the moment at which the old bytes cease to be the
+//! truth, so a crash at any point leaves one truth or the other, and what was shown once stays.
+
+mod act;
+mod judge;
+mod reader;
+mod report;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use docdb_vfs::Vfs;
+
+pub use judge::{Recovery, Replayed, Verdict};
+pub use report::{Cut, RecoveryReport};
+
+use crate::driver::FlushDriver;
+use crate::error::{Result, WalError};
+use crate::format::segment::{DATA_START, Origin, SegmentHeader, parse_file_name};
+use crate::log::Log;
+use crate::options::WalOptions;
+use crate::preparer::Preparer;
+use crate::segment::{self, SegmentInfo, capacity_for};
+use crate::wal::Wal;
+use crate::writer::{Home, Writer};
+
+pub(crate) fn create(
+    vfs: Arc<dyn Vfs>,
+    dir: &Path,
+    options: WalOptions,
+    driver: Arc<dyn FlushDriver>,
+) -> Result<Wal> {
+    if vfs
+        .list(dir)?
+        .iter()
+        .any(|name| parse_file_name(name).is_some())
+    {
+        return Err(WalError::AlreadyExists(dir.to_path_buf()));
+    }
+    let wal_id = options.wal_id.unwrap_or_else(|| random_id(vfs.as_ref()));
+    let header = SegmentHeader {
+        wal_id,
+        segment: 1,
+        capacity_bytes: first_capacity(&options, 0),
+        durable_lsn: 0,
+        durable_group: 0,
+        origin: Origin::First,
+    };
+    let segment = segment::create(vfs.as_ref(), dir, header)?;
+    let segments = vec![SegmentInfo {
+        number: 1,
+        path: segment.path.clone(),
+        capacity_bytes: segment.capacity_bytes,
+        last_lsn: None,
+    }];
+    let preparer = Preparer::new(wal_id, &segment, options.segment_bytes_max);
+    let writer = Writer {
+        wal_id,
+        segment,
+        position: DATA_START,
+        last_group: 0,
+        last_group_crc: 0,
+    };
+    let home = Home {
+        vfs,
+        dir: dir.to_path_buf(),
+    };
+    Ok(Wal::from_log(Arc::new(Log::new(
+        home, options, driver, writer, preparer, segments, 0, 1,
+    ))))
+}
+
+fn random_id(vfs: &dyn Vfs) -> u128 {
+    let mut raw = [0; 16];
+    vfs.fill_random(&mut raw);
+    u128::from_le_bytes(raw)
+}
+
+/// The capacity of a segment that begins a run and must hold `bytes` of groups already.
+fn first_capacity(options: &WalOptions, bytes: u64) -> u64 {
+    let least = options.segment_bytes_min.max(16 << 10);
+    crate::format::align_up(least).max(capacity_for(bytes))
+}

@@ -1,0 +1,127 @@
+//! Segment files: how one comes into being, and which ones exist.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use docdb_vfs::{OpenMode, Vfs, VfsFile};
+
+use crate::error::Result;
+use crate::format::segment::{SegmentHeader, file_name, temporary_name};
+use crate::format::{BLOCK_BYTES, align_up, segment::DATA_START};
+
+/// How much of a new segment is written and synced in one step: bounds the time for which it keeps
+/// the device from the commits beside it.
+const PREPARE_STEP_BYTES: u64 = 1 << 20;
+
+/// A segment that is part of the log or ready to become it.
+#[derive(Debug, Clone)]
+pub(crate) struct Segment {
+    pub(crate) file: Arc<dyn VfsFile>,
+    pub(crate) path: PathBuf,
+    pub(crate) number: u64,
+    pub(crate) capacity_bytes: u64,
+}
+
+/// The bytes that groups can use of a segment of this capacity: one block at the end is kept for
+/// the seal.
+pub(crate) fn usable_bytes(capacity_bytes: u64) -> u64 {
+    capacity_bytes.saturating_sub(DATA_START + BLOCK_BYTES)
+}
+
+/// The capacity of a segment whose groups need `bytes`.
+pub(crate) fn capacity_for(bytes: u64) -> u64 {
+    align_up(bytes) + DATA_START + BLOCK_BYTES
+}
+
+/// A segment in the making, under a temporary name. Its blocks are written, not only reserved: on
+/// ext4 the first sync after a write into reserved but unwritten blocks commits the journal, which
+/// measured 1.6 times the latency of one into written blocks.
+#[derive(Debug)]
+pub(crate) struct Preparing {
+    segment: Segment,
+    temporary: PathBuf,
+    header: SegmentHeader,
+    written_bytes: u64,
+}
+
+impl Preparing {
+    pub(crate) fn start(vfs: &dyn Vfs, dir: &Path, header: SegmentHeader) -> Result<Preparing> {
+        let temporary = dir.join(temporary_name(header.segment));
+        if vfs.exists(&temporary)? {
+            vfs.remove_file(&temporary)?;
+        }
+        let file = vfs.open(&temporary, OpenMode::CreateNew)?;
+        let segment = Segment {
+            file,
+            path: dir.join(file_name(header.segment)),
+            number: header.segment,
+            capacity_bytes: header.capacity_bytes,
+        };
+        Ok(Preparing {
+            segment,
+            temporary,
+            header,
+            written_bytes: 0,
+        })
+    }
+
+    pub(crate) fn file(&self) -> &dyn VfsFile {
+        self.segment.file.as_ref()
+    }
+
+    /// Writes the next part. Returns whether everything is written.
+    pub(crate) fn step(&mut self) -> Result<bool> {
+        if self.written_bytes == 0 {
+            self.segment.file.allocate(self.segment.capacity_bytes)?;
+        }
+        let left = self.segment.capacity_bytes - self.written_bytes;
+        let length = left.min(PREPARE_STEP_BYTES);
+        let mut block = vec![0; length as usize];
+        if self.written_bytes == 0 {
+            let header = self.header.encode();
+            block[..header.len()].copy_from_slice(&header);
+        }
+        self.segment.file.write_all_at(&block, self.written_bytes)?;
+        self.segment.file.sync_data()?;
+        self.written_bytes += length;
+        Ok(self.written_bytes == self.segment.capacity_bytes)
+    }
+
+    /// Gives the written and synced file its name, durably.
+    pub(crate) fn publish(self, vfs: &dyn Vfs, dir: &Path) -> Result<Segment> {
+        vfs.rename(&self.temporary, &self.segment.path)?;
+        vfs.sync_dir(dir)?;
+        Ok(self.segment)
+    }
+
+    /// Removes the file; an error is of no consequence, since recovery removes such files too.
+    pub(crate) fn abandon(self, vfs: &dyn Vfs) {
+        let _ = vfs.remove_file(&self.temporary);
+    }
+}
+
+/// Writes a whole segment and gives it its name.
+pub(crate) fn create(vfs: &dyn Vfs, dir: &Path, header: SegmentHeader) -> Result<Segment> {
+    let mut preparing = Preparing::start(vfs, dir, header)?;
+    loop {
+        match preparing.step() {
+            Ok(true) => break,
+            Ok(false) => {}
+            Err(error) => {
+                preparing.abandon(vfs);
+                return Err(error);
+            }
+        }
+    }
+    preparing.publish(vfs, dir)
+}
+
+/// What is known of a segment that the log still has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SegmentInfo {
+    pub(crate) number: u64,
+    pub(crate) path: PathBuf,
+    pub(crate) capacity_bytes: u64,
+    /// The LSN of the last record in it or before it; `None` for the one being written.
+    pub(crate) last_lsn: Option<u64>,
+}

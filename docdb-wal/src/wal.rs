@@ -1,0 +1,237 @@
+//! The log as its users see it.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use docdb_vfs::Vfs;
+
+use crate::driver::FlushDriver;
+use crate::error::{Result, WalError};
+use crate::group::{Body, Record};
+use crate::log::Log;
+use crate::lsn::Lsn;
+use crate::options::WalOptions;
+use crate::recovery;
+use crate::stats::WalStats;
+use crate::ticket::CommitTicket;
+
+/// A write-ahead log. Handles are cheap to clone and shared between threads.
+#[derive(Clone)]
+pub struct Wal {
+    log: Arc<Log>,
+}
+
+impl fmt::Debug for Wal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wal")
+            .field("dir", &self.log.home.dir)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Log")
+            .field("dir", &self.home.dir)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Wal {
+    pub(crate) fn from_log(log: Arc<Log>) -> Wal {
+        Wal { log }
+    }
+
+    /// Creates a log in `dir`, an existing directory without one. When this returns, the empty log
+    /// is durable.
+    ///
+    /// # Errors
+    /// [`WalError::AlreadyExists`] if the directory holds segments; [`WalError::Io`].
+    pub fn create(
+        vfs: Arc<dyn Vfs>,
+        dir: &Path,
+        options: WalOptions,
+        driver: Arc<dyn FlushDriver>,
+    ) -> Result<Wal> {
+        recovery::create(vfs, dir, options, driver)
+    }
+
+    /// The log's identity: random, given at its creation.
+    pub fn id(&self) -> u128 {
+        self.log.wal_id
+    }
+
+    /// Appends a record whose payload is `payload`.
+    ///
+    /// # Errors
+    /// As [`Wal::append_record`].
+    pub fn append(&self, kind: u16, payload: &[u8]) -> Result<CommitTicket> {
+        self.append_record(&Record {
+            stamp: 0,
+            kind,
+            head: &[],
+            body: Body::Slice(payload),
+            payload_crc: crc32fast::hash(payload),
+        })
+    }
+
+    /// Appends a record. It is in the log's order when this returns, and durable when the ticket
+    /// says so. May block while a flush is behind (8 MiB of records wait) or while a segment is
+    /// created because none could be prepared in time.
+    ///
+    /// # Errors
+    /// Nothing is appended if this fails: [`WalError::TooLarge`]; [`WalError::Io`] if no space for
+    /// a segment could be had, which may be tried again; [`WalError::Poisoned`];
+    /// [`WalError::Closed`].
+    pub fn append_record(&self, record: &Record<'_>) -> Result<CommitTicket> {
+        let lsn = self.log.append(record)?;
+        Ok(CommitTicket::new(Arc::clone(&self.log), lsn))
+    }
+
+    /// The number that the next record gets. Stable only while nobody else appends.
+    pub fn next_lsn(&self) -> Lsn {
+        Lsn(self.log.state.lock().next_lsn)
+    }
+
+    /// The number of the last record appended.
+    pub fn appended_lsn(&self) -> Lsn {
+        Lsn(self.log.state.lock().appended_lsn)
+    }
+
+    /// The number up to which every record is durable.
+    pub fn durable_lsn(&self) -> Lsn {
+        Lsn(self.log.durable_lsn.load(Ordering::Acquire))
+    }
+
+    /// The error that ended the log's writing, if one did.
+    pub fn poisoned(&self) -> Option<WalError> {
+        self.log
+            .state
+            .lock()
+            .poisoned
+            .as_ref()
+            .map(|cause| WalError::Poisoned(Arc::clone(cause)))
+    }
+
+    /// Blocks until everything appended so far is durable.
+    ///
+    /// # Errors
+    /// [`WalError::Poisoned`].
+    pub fn sync(&self) -> Result<()> {
+        let lsn = self.appended_lsn();
+        self.log.wait(lsn.0, None)
+    }
+
+    /// Blocks until the record `lsn` is durable. It must have been appended.
+    ///
+    /// # Errors
+    /// [`WalError::Poisoned`].
+    pub fn wait_durable(&self, lsn: Lsn) -> Result<()> {
+        self.log.wait(lsn.0.min(self.appended_lsn().0), None)
+    }
+
+    /// Writes and syncs the open group, unless there is none or another thread is about to. Returns
+    /// whether something was flushed.
+    ///
+    /// # Errors
+    /// [`WalError::Poisoned`].
+    pub fn flush_step(&self) -> Result<bool> {
+        self.log.flush_step()
+    }
+
+    /// Whether records wait that nobody is about to flush.
+    pub fn needs_flush(&self) -> bool {
+        self.log.state.lock().needs_flush()
+    }
+
+    /// Prepares a part of the next segment (at most 1 MiB), if one is wanted. Returns whether there
+    /// is more to do.
+    ///
+    /// # Errors
+    /// [`WalError::Io`]: nothing is lost; a later call starts over.
+    pub fn prepare_step(&self) -> Result<bool> {
+        self.log.prepare_step()
+    }
+
+    /// Runs all steps until there is no more to do. An error ends it; whoever waits for a commit is
+    /// told of it there.
+    pub fn run_steps(&self) {
+        loop {
+            match self.flush_step() {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(_) => return,
+            }
+            match self.prepare_step() {
+                Ok(true) => {}
+                Ok(false) if self.needs_flush() => {}
+                Ok(false) | Err(_) => return,
+            }
+        }
+    }
+
+    /// Removes segments in which every record is below `lsn`, oldest first, except for the
+    /// [`keep_segments`](WalOptions::keep_segments) newest of them. Returns how many were removed.
+    ///
+    /// # Errors
+    /// [`WalError::Io`]: what could not be removed is tried again next time.
+    pub fn retire_below(&self, lsn: Lsn) -> Result<usize> {
+        let log = &self.log;
+        let mut segments = log.segments.lock();
+        let unneeded = segments
+            .iter()
+            .take_while(|segment| segment.last_lsn.is_some_and(|last| last < lsn.0))
+            .count();
+        let remove = unneeded.saturating_sub(log.options.keep_segments);
+        if remove == 0 {
+            return Ok(0);
+        }
+        for _ in 0..remove {
+            log.home.vfs.remove_file(&segments[0].path)?;
+            // Each by itself, so that no crash leaves a gap behind which older segments stand.
+            log.home.vfs.sync_dir(&log.home.dir)?;
+            segments.remove(0);
+        }
+        Ok(remove)
+    }
+
+    /// Figures of the log.
+    pub fn stats(&self) -> WalStats {
+        let log = &self.log;
+        let (mut segments, mut segment_bytes) = {
+            let segments = log.segments.lock();
+            (
+                segments.len() as u64,
+                segments.iter().map(|s| s.capacity_bytes).sum(),
+            )
+        };
+        if let Some(spare) = log.preparer.lock().ready_segment() {
+            segments += 1;
+            segment_bytes += spare.capacity_bytes;
+        }
+        let state = log.state.lock();
+        WalStats {
+            flush: log.counters.read(),
+            segments,
+            segment_bytes,
+            appended_lsn: state.appended_lsn,
+            durable_lsn: log.durable_lsn.load(Ordering::Acquire),
+            poisoned: state.poisoned.is_some(),
+        }
+    }
+
+    /// Makes everything durable, writes the marker of a clean end and accepts nothing more. A log
+    /// that was closed opens without any repair.
+    ///
+    /// # Errors
+    /// [`WalError::Poisoned`], or the error of the marker's write.
+    pub fn close(&self) -> Result<()> {
+        self.log.close()
+    }
+
+    pub(crate) fn is_same(&self, other: &Wal) -> bool {
+        Arc::ptr_eq(&self.log, &other.log)
+    }
+}
