@@ -7,6 +7,10 @@
 //!
 //! Architecture invariant: no crate from docdb-wal up to docdb-pool touches `std::fs`.
 
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod error;
 mod real;
 pub mod sim;

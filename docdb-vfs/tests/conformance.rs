@@ -1,6 +1,8 @@
 //! One suite for every implementation of the traits: what holds on the real disk holds on the
 //! simulated one.
 
+#![expect(clippy::unwrap_used, reason = "a helper of a test may fail the test")]
+
 use std::io::{ErrorKind, IoSlice};
 use std::path::{Path, PathBuf};
 

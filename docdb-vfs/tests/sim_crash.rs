@@ -1,5 +1,7 @@
 //! What a crash of the simulated disk leaves.
 
+#![expect(clippy::unwrap_used, reason = "a helper of a test may fail the test")]
+
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::Path;

@@ -179,6 +179,16 @@ fn without_power_nothing_works() {
 }
 
 #[test]
+fn power_goes_off_also_in_an_operation_that_fails() {
+    let vfs = SimVfs::new(1);
+    vfs.write_file(path(F), b"").unwrap();
+    fail_next(&vfs, 0, FaultKind::PowerOff, false);
+    assert!(vfs.open(path(F), OpenMode::CreateNew).is_err());
+    assert!(vfs.power_is_off());
+    assert!(vfs.sync_dir(path("/")).is_err());
+}
+
+#[test]
 fn power_lost_in_a_sync_leaves_it_open() {
     let vfs = SimVfs::new(1);
     let file = vfs.open(path(F), OpenMode::CreateNew).unwrap();

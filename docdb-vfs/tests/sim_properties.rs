@@ -1,5 +1,7 @@
 //! Properties of every crash of every short run, against a model that keeps all past states.
 
+#![expect(clippy::unwrap_used, reason = "a helper of a test may fail the test")]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,8 @@
 //! The simulator's own proof: a toy log that syncs all it should survives a crash at every
 //! operation, and one that leaves out any single sync is caught.
 
+#![expect(clippy::unwrap_used, reason = "a helper of a test may fail the test")]
+
 use std::path::{Path, PathBuf};
 
 use docdb_vfs::sim::{CrashPolicy, Fault, FaultKind, SectorSize, SimVfs};

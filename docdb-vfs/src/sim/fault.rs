@@ -91,7 +91,10 @@ impl Disk {
             Some(FaultKind::Error(kind)) => Verdict::Fail(kind.into()),
             Some(FaultKind::Os(code)) => Verdict::Fail(io::Error::from_raw_os_error(code)),
             Some(FaultKind::Short) => Verdict::Short,
-            Some(FaultKind::PowerOff) => Verdict::PowerOff,
+            Some(FaultKind::PowerOff) => {
+                self.plan.power_is_off = true;
+                Verdict::PowerOff
+            }
             Some(FaultKind::SyncLies) => Verdict::Lie,
             Some(FaultKind::Misdirected { offset }) => Verdict::Misdirect(offset),
         })
@@ -109,13 +112,10 @@ impl Disk {
     }
 
     /// Ends an operation whose effect has been recorded.
-    pub(super) fn end(&mut self, verdict: Verdict) -> io::Result<()> {
+    pub(super) fn end(&self, verdict: Verdict) -> io::Result<()> {
         match verdict {
             Verdict::Fail(error) => Err(error),
-            Verdict::PowerOff => {
-                self.plan.power_is_off = true;
-                Err(power_is_off())
-            }
+            Verdict::PowerOff => Err(power_is_off()),
             Verdict::Short => Err(io::ErrorKind::WriteZero.into()),
             Verdict::Go | Verdict::Lie | Verdict::Misdirect(_) => Ok(()),
         }
