@@ -1,1 +1,23 @@
-//! Many isolated DocDB databases in one process: catalog, lazy open, shared flush executor.
+#![doc = include_str!("../README.md")]
+
+mod catalog;
+mod error;
+mod event;
+mod executor;
+mod layout;
+mod lifecycle;
+mod lock_file;
+mod maintenance;
+mod options;
+mod pool;
+mod shared;
+mod slot;
+mod stats;
+
+pub use docdb_engine as engine;
+pub use error::Result;
+pub use event::PoolEvent;
+pub use options::{EventListener, PoolOptions};
+pub use pool::Pool;
+pub use slot::DbHandle;
+pub use stats::{DatabaseInfo, PoolStats};

@@ -1,0 +1,7 @@
+//! The catalog: which databases a data directory holds.
+
+pub(crate) mod format;
+mod store;
+
+pub(crate) use format::EntryState;
+pub(crate) use store::{CatalogError, CatalogStore};
