@@ -136,6 +136,19 @@ fn a_second_directory_sync_after_a_failed_one_proves_nothing() {
 }
 
 #[test]
+fn a_sync_of_a_rename_takes_the_lost_creation_along() {
+    let vfs = SimVfs::new(1);
+    vfs.open(path(F), OpenMode::CreateNew).unwrap();
+    fail_next(&vfs, 0, FaultKind::Os(EIO), false);
+    assert!(vfs.sync_dir(path("/")).is_err());
+    vfs.rename(path(F), path("/g")).unwrap();
+    vfs.sync_dir(path("/")).unwrap();
+    for policy in [CrashPolicy::KeepNone, CrashPolicy::KeepAll] {
+        assert_eq!(vfs.fork_crash(&policy).files(), [PathBuf::from("/g")]);
+    }
+}
+
+#[test]
 fn a_lying_sync_is_made_good_by_an_honest_one() {
     let vfs = SimVfs::new(1);
     let file = vfs.open(path(F), OpenMode::CreateNew).unwrap();
