@@ -1,0 +1,211 @@
+//! Messages of every kind, for property tests.
+#![allow(dead_code, reason = "each test binary uses a part")]
+
+use bytes::{Bytes, BytesMut};
+use docdb_ipc::{
+    BATCH_ERROR_MESSAGE_BYTES_MAX, BatchMode, Codec, CollectionInfo, DatabaseInfo, ErrorCode,
+    Frame, FrameDecoder, OpResult, Precondition, Request, RequestId, Response, Scan, ScanItem,
+    Text, WireError, WriteKind, WriteOp,
+};
+use docdb_types::limits::FRAME_BYTES_MAX;
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+pub(crate) fn text() -> impl Strategy<Value = Text> {
+    ".{0,20}".prop_map(Text::from)
+}
+
+pub(crate) fn body() -> impl Strategy<Value = Bytes> {
+    vec(any::<u8>(), 0..80).prop_map(Bytes::from)
+}
+
+pub(crate) fn request_id() -> impl Strategy<Value = RequestId> {
+    (1u64..).prop_map(RequestId)
+}
+
+fn precondition() -> impl Strategy<Value = Precondition> {
+    prop_oneof![
+        Just(Precondition::None),
+        any::<u64>().prop_map(Precondition::VersionIs),
+        Just(Precondition::Absent),
+    ]
+}
+
+pub(crate) fn write_op() -> impl Strategy<Value = WriteOp> {
+    // Few collections, so that neighbours share one.
+    let collection = prop_oneof!["a|b".prop_map(Text::from), text()];
+    (1u8..=5, collection, any::<u64>(), precondition(), body()).prop_map(
+        |(kind, collection, id, precondition, body)| {
+            let op = match WriteKind::from_code(kind).expect("valid") {
+                WriteKind::Create => WriteOp::create(collection, id, body),
+                WriteKind::Update => WriteOp::update(collection, id, body),
+                WriteKind::Upsert => WriteOp::upsert(collection, id, body),
+                WriteKind::Delete => WriteOp::delete(collection, id),
+                WriteKind::Insert => WriteOp::insert(collection, body),
+                other => panic!("{other:?}"),
+            };
+            op.when(precondition)
+        },
+    )
+}
+
+fn scan() -> impl Strategy<Value = Scan> {
+    let range = (
+        option::of(any::<u64>()),
+        option::of(any::<u64>()),
+        option::of(any::<u64>()),
+    );
+    let rest = (
+        any::<bool>(),
+        option::of(body()),
+        any::<bool>(),
+        any::<u32>(),
+    );
+    (text(), text(), range, rest).prop_map(
+        |(db, collection, (from, to, limit), (reverse, cursor, at_latest, credit_bytes))| Scan {
+            db,
+            collection,
+            from,
+            to,
+            limit,
+            reverse,
+            cursor,
+            at_latest,
+            credit_bytes,
+        },
+    )
+}
+
+pub(crate) fn request() -> impl Strategy<Value = Request> {
+    let mode = prop_oneof![Just(BatchMode::Atomic), Just(BatchMode::Independent)];
+    prop_oneof![
+        Just(Request::Ping),
+        Just(Request::Cancel),
+        any::<u32>().prop_map(|bytes| Request::ScanCredit { bytes }),
+        Just(Request::ListDatabases),
+        (text(), option::of(text()))
+            .prop_map(|(name, durability)| Request::CreateDatabase { name, durability }),
+        text().prop_map(|name| Request::DropDatabase { name }),
+        text().prop_map(|db| Request::ListCollections { db }),
+        (text(), text()).prop_map(|(db, name)| Request::CreateCollection { db, name }),
+        (text(), text(), any::<bool>()).prop_map(|(db, name, force)| Request::DropCollection {
+            db,
+            name,
+            force
+        }),
+        (text(), text(), any::<u64>()).prop_map(|(db, collection, id)| Request::Read {
+            db,
+            collection,
+            id
+        }),
+        (text(), text(), any::<u64>()).prop_map(|(db, collection, id)| Request::Exists {
+            db,
+            collection,
+            id
+        }),
+        (text(), text()).prop_map(|(db, collection)| Request::Count { db, collection }),
+        scan().prop_map(Request::Scan),
+        (text(), option::of(text()), write_op()).prop_map(|(db, durability, op)| Request::Write {
+            db,
+            durability,
+            op
+        }),
+        (text(), mode, option::of(text()), vec(write_op(), 0..12)).prop_map(
+            |(db, mode, durability, ops)| Request::Batch {
+                db,
+                mode,
+                durability,
+                ops
+            }
+        ),
+        text().prop_map(|db| Request::Checkpoint { db }),
+        option::of(text()).prop_map(|db| Request::Stats { db }),
+    ]
+}
+
+fn error() -> impl Strategy<Value = WireError> {
+    (
+        1u16..,
+        ".{0,40}",
+        option::of(any::<u64>()),
+        option::of(any::<u32>()),
+    )
+        .prop_map(|(code, message, version, op_index)| {
+            assert!(message.len() <= BATCH_ERROR_MESSAGE_BYTES_MAX);
+            WireError {
+                code: ErrorCode::from_raw(code).expect("valid"),
+                message,
+                version,
+                op_index,
+            }
+        })
+}
+
+pub(crate) fn response() -> impl Strategy<Value = Response> {
+    let database =
+        (text(), any::<u64>(), text(), any::<bool>()).prop_map(|(name, id, durability, open)| {
+            DatabaseInfo {
+                name,
+                id,
+                durability,
+                open,
+            }
+        });
+    let collection =
+        (text(), any::<u64>(), any::<u64>()).prop_map(|(name, id, documents)| CollectionInfo {
+            name,
+            id,
+            documents,
+        });
+    let item = (any::<u64>(), any::<u64>(), body()).prop_map(|(id, version, body)| ScanItem {
+        id,
+        version,
+        body,
+    });
+    let result = prop_oneof![
+        (any::<u64>(), any::<u64>()).prop_map(|(version, id)| OpResult::Ok { version, id }),
+        error().prop_map(OpResult::Err),
+    ];
+    prop_oneof![
+        error().prop_map(Response::Error),
+        Just(Response::Pong),
+        Just(Response::Ok),
+        vec(database, 0..6).prop_map(Response::Databases),
+        vec(collection, 0..6).prop_map(Response::Collections),
+        (any::<u64>(), body()).prop_map(|(version, body)| Response::Document { version, body }),
+        any::<bool>().prop_map(Response::Exists),
+        any::<u64>().prop_map(Response::Count),
+        vec(item, 0..6).prop_map(Response::ScanItems),
+        (option::of(body()), any::<u64>())
+            .prop_map(|(cursor, items)| Response::ScanEnd { cursor, items }),
+        (any::<u64>(), any::<u64>()).prop_map(|(version, id)| Response::Written { version, id }),
+        vec(result, 0..12).prop_map(|results| Response::BatchDone { results }),
+        body().prop_map(Response::Stats),
+    ]
+}
+
+pub(crate) fn request_bytes(id: RequestId, request: &Request) -> BytesMut {
+    let mut out = BytesMut::new();
+    Codec::default()
+        .encode_request(&mut out, id, request)
+        .expect("valid");
+    out
+}
+
+pub(crate) fn response_bytes(id: RequestId, response: &Response) -> BytesMut {
+    let mut out = BytesMut::new();
+    Codec::default()
+        .encode_response(&mut out, id, response)
+        .expect("valid");
+    out
+}
+
+/// The one frame in those bytes.
+pub(crate) fn frame(bytes: &[u8]) -> Frame {
+    let mut decoder = FrameDecoder::new(FRAME_BYTES_MAX);
+    decoder.feed(bytes);
+    let frame = decoder.next_frame().expect("valid").expect("a whole frame");
+    assert_eq!(decoder.buffered_bytes(), 0);
+    frame
+}

@@ -1,0 +1,252 @@
+//! Messages as JSON, and JSON as text with a fixed layout. 64-bit numbers are strings, because not
+//! every language reads them exactly; bytes that need not be text are hexadecimal.
+
+use docdb_ipc::{
+    BatchMode, OpResult, Precondition, Request, Response, Session, WireError, WriteOp,
+};
+use serde_json::{Map, Value, json};
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+pub(crate) fn unhex(text: &str) -> Vec<u8> {
+    let digits: Vec<u32> = text
+        .chars()
+        .map(|c| c.to_digit(16).expect("a digit"))
+        .collect();
+    digits
+        .chunks(2)
+        .map(|pair| u8::try_from(pair[0] * 16 + pair[1]).expect("a byte"))
+        .collect()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("documents of the vectors are text")
+}
+
+fn number(n: u64) -> String {
+    n.to_string()
+}
+
+fn set<T: Into<Value>>(object: &mut Value, key: &str, value: Option<T>) {
+    if let Some(value) = value {
+        object[key] = value.into();
+    }
+}
+
+/// What the receiver of a hello or welcome knows: the limits are in the welcome alone.
+pub(crate) fn session(receiver: &str, session: &Session) -> Value {
+    let mut fields = json!({
+        "agreed_version": session.version,
+        "agreed_features": number(session.features),
+        "name": session.peer_name.as_str(),
+    });
+    if receiver == "client" {
+        let limits = session.limits;
+        fields["software_version"] = json!(session.peer_software_version.as_str());
+        fields["frame_bytes_max"] = json!(limits.frame_bytes_max);
+        fields["document_bytes_max"] = json!(limits.document_bytes_max);
+        fields["in_flight_requests_max"] = json!(limits.in_flight_requests_max);
+        fields["scan_credit_bytes_max"] = json!(limits.scan_credit_bytes_max);
+    }
+    fields
+}
+
+pub(crate) fn request(request: &Request) -> Value {
+    match request {
+        Request::Ping | Request::Cancel | Request::ListDatabases => json!({}),
+        Request::ScanCredit { bytes } => json!({"bytes": bytes}),
+        Request::CreateDatabase { name, durability } => {
+            let mut fields = json!({"name": name.as_str()});
+            set(&mut fields, "durability", durability.as_deref());
+            fields
+        }
+        Request::DropDatabase { name } => json!({"name": name.as_str()}),
+        Request::ListCollections { db } | Request::Checkpoint { db } => json!({"db": db.as_str()}),
+        Request::CreateCollection { db, name } => json!({"db": db.as_str(), "name": name.as_str()}),
+        Request::DropCollection { db, name, force } => {
+            json!({"db": db.as_str(), "name": name.as_str(), "force": force})
+        }
+        Request::Read { db, collection, id } | Request::Exists { db, collection, id } => {
+            json!({"db": db.as_str(), "collection": collection.as_str(), "id": number(*id)})
+        }
+        Request::Count { db, collection } => {
+            json!({"db": db.as_str(), "collection": collection.as_str()})
+        }
+        Request::Scan(scan) => {
+            let mut fields = json!({
+                "db": scan.db.as_str(),
+                "collection": scan.collection.as_str(),
+                "credit_bytes": scan.credit_bytes,
+                "reverse": scan.reverse,
+                "at_latest": scan.at_latest,
+            });
+            set(&mut fields, "from", scan.from.map(number));
+            set(&mut fields, "to", scan.to.map(number));
+            set(&mut fields, "limit", scan.limit.map(number));
+            set(&mut fields, "cursor_hex", scan.cursor.as_deref().map(hex));
+            fields
+        }
+        Request::Write { db, durability, op } => {
+            let mut fields = json!({"db": db.as_str(), "op": write_op(op)});
+            set(&mut fields, "durability", durability.as_deref());
+            fields
+        }
+        Request::Batch {
+            db,
+            mode,
+            durability,
+            ops,
+        } => {
+            let mode = match mode {
+                BatchMode::Atomic => "atomic",
+                BatchMode::Independent => "independent",
+                other => panic!("{other:?}"),
+            };
+            let ops: Vec<Value> = ops.iter().map(write_op).collect();
+            let mut fields = json!({"db": db.as_str(), "mode": mode, "ops": ops});
+            set(&mut fields, "durability", durability.as_deref());
+            fields
+        }
+        Request::Stats { db } => {
+            let mut fields = json!({});
+            set(&mut fields, "db", db.as_deref());
+            fields
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn write_op(op: &WriteOp) -> Value {
+    let mut fields = json!({"kind": op.kind.name(), "collection": op.collection.as_str()});
+    set(&mut fields, "id", op.id.map(number));
+    match op.precondition {
+        Precondition::None => {}
+        Precondition::VersionIs(version) => fields["if_version"] = json!(number(version)),
+        Precondition::Absent => fields["if_absent"] = json!(true),
+        other => panic!("{other:?}"),
+    }
+    if op.kind.name() != "delete" {
+        fields["body"] = json!(text(&op.body));
+    }
+    fields
+}
+
+pub(crate) fn response(response: &Response) -> Value {
+    match response {
+        Response::Error(error) => wire_error(error),
+        Response::Pong | Response::Ok => json!({}),
+        Response::Databases(databases) => {
+            let list: Vec<Value> = databases
+                .iter()
+                .map(|database| {
+                    json!({
+                        "name": database.name.as_str(),
+                        "id": number(database.id),
+                        "durability": database.durability.as_str(),
+                        "open": database.open,
+                    })
+                })
+                .collect();
+            json!({"databases": list})
+        }
+        Response::Collections(collections) => {
+            let list: Vec<Value> = collections
+                .iter()
+                .map(|collection| {
+                    json!({
+                        "name": collection.name.as_str(),
+                        "id": number(collection.id),
+                        "documents": number(collection.documents),
+                    })
+                })
+                .collect();
+            json!({"collections": list})
+        }
+        Response::Document { version, body } => {
+            json!({"version": number(*version), "body": text(body)})
+        }
+        Response::Exists(exists) => json!({"exists": exists}),
+        Response::Count(count) => json!({"count": number(*count)}),
+        Response::ScanItems(items) => {
+            let list: Vec<Value> = items
+                .iter()
+                .map(|item| {
+                    json!({
+                        "id": number(item.id),
+                        "version": number(item.version),
+                        "body": text(&item.body),
+                    })
+                })
+                .collect();
+            json!({"items": list})
+        }
+        Response::ScanEnd { cursor, items } => {
+            let mut fields = json!({"items": number(*items)});
+            set(&mut fields, "cursor_hex", cursor.as_deref().map(hex));
+            fields
+        }
+        Response::Written { version, id } => {
+            json!({"version": number(*version), "id": number(*id)})
+        }
+        Response::BatchDone { results } => {
+            let list: Vec<Value> = results
+                .iter()
+                .map(|result| match result {
+                    OpResult::Ok { version, id } => {
+                        json!({"ok": {"version": number(*version), "id": number(*id)}})
+                    }
+                    OpResult::Err(error) => json!({"error": wire_error(error)}),
+                })
+                .collect();
+            json!({"results": list})
+        }
+        Response::Stats(body) => json!({"body": text(body)}),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn wire_error(error: &WireError) -> Value {
+    let mut fields = json!({
+        "code": error.code.raw(),
+        "kind": error.kind().name(),
+        "message": error.message,
+    });
+    set(&mut fields, "version", error.version.map(number));
+    set(&mut fields, "op_index", error.op_index);
+    fields
+}
+
+/// One vector a paragraph, one key a line, the name first, then the keys in their order.
+pub(crate) fn render_list(vectors: &[Value]) -> String {
+    let objects: Vec<String> = vectors
+        .iter()
+        .map(|vector| {
+            let mut keys: Vec<&String> = vector.as_object().expect("an object").keys().collect();
+            keys.sort_by_key(|key| (*key != "name", *key));
+            let lines: Vec<String> = keys
+                .iter()
+                .map(|key| format!("    {}: {}", json!(key), sorted(&vector[key.as_str()])))
+                .collect();
+            format!("  {{\n{}\n  }}", lines.join(",\n"))
+        })
+        .collect();
+    format!("[\n{}\n]\n", objects.join(",\n"))
+}
+
+/// The value with its keys in order, whatever serde_json's features make of them.
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Object(object) => {
+            let mut entries: Vec<(&String, &Value)> = object.iter().collect();
+            entries.sort_by_key(|(key, _)| *key);
+            let entries = entries
+                .into_iter()
+                .map(|(key, value)| (key.clone(), sorted(value)));
+            Value::Object(entries.collect::<Map<_, _>>())
+        }
+        Value::Array(list) => Value::Array(list.iter().map(sorted).collect()),
+        other => other.clone(),
+    }
+}
