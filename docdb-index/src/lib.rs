@@ -1,1 +1,21 @@
-//! A sharded in-memory delta of versions over immutable sorted runs.
+#![doc = include_str!("../README.md")]
+
+mod delta;
+mod error;
+mod index;
+mod key;
+mod layers;
+mod run;
+mod scan;
+mod version;
+
+pub use delta::{DEFAULT_SHARDS, Delta, DeltaChunk, DeltaGet, SortedNewest};
+pub use error::{IndexError, Result};
+pub use index::{Index, IndexOptions, IndexStats, Lookup, Seen};
+pub use key::{Direction, Key};
+pub use run::{
+    MergeStats, ReadMode, Run, RunChunk, RunEntry, RunIdentity, RunMeta, RunWriter, format,
+    merge_runs, parse_run_file_name, run_file_name,
+};
+pub use scan::Scan;
+pub use version::{Place, Pointer, Resident, Version};

@@ -1,0 +1,170 @@
+//! The layers of an index, and what a reader sees through them.
+//!
+//! # Why a reader sees the right version
+//!
+//! Every layer holds true versions: what it says of a document was committed at that number. So
+//! among the layers that are asked the highest version at or below the reader's number is right if
+//! that version is among them, or if it is a deletion that was dropped and nothing older is.
+//!
+//! A layer is replaced in one of two ways. A frozen delta is replaced by a run that holds, for each
+//! document in it, the newest version up to a bound which no version in the delta exceeds. Runs are
+//! replaced by a merged one that holds the newest version of each document in them, none above the
+//! bound. A reader at or above the bound finds in the replacement all that it would have found, as
+//! only the newest version matters to it. A reader below the bound asks the replaced layers as well,
+//! which are kept as *retired* until no snapshot is that old. Layers that were replaced at a bound
+//! at or below the reader's number are not asked: if their replacement dropped a deletion, what is
+//! older was in layers that were replaced along with it, at the same bound.
+//!
+//! Bounds never go back, and what is released is what has the lowest bounds. A reader below a
+//! released bound is told so (`Pruned`).
+//!
+//! Among equal versions, which are the same version in two places, the newer layer's place is
+//! taken: it was written by a relocation.
+
+use std::sync::Arc;
+
+use docdb_mvcc::CommitTs;
+
+use crate::{
+    Delta, DeltaGet, IndexError, Key, Place, Pointer, ReadMode, Resident, Result, Run, Version,
+};
+
+/// The layers at one moment. Never changed; an index swaps in new ones.
+pub(crate) struct Layers<M, P> {
+    /// Takes installs. All its versions are above those of the other layers, or equal to one.
+    pub(crate) active: Arc<Delta<M, P>>,
+    /// Being written to a run. All its versions are above those of the runs, or equal to one.
+    pub(crate) frozen: Option<Arc<Delta<M, P>>>,
+    /// Newest first.
+    pub(crate) runs: Vec<Arc<Run<P>>>,
+    /// Replaced, in order of their bounds, lowest first.
+    pub(crate) retired: Vec<Retired<M, P>>,
+    /// The highest bound of a layer that was replaced.
+    pub(crate) retired_bound: CommitTs,
+    /// Readers below this may miss versions that are gone.
+    pub(crate) released_bound: CommitTs,
+    /// The id of the last delta whose contents have left memory for a run; zero if none has.
+    pub(crate) published_id: u64,
+    /// Grows when runs are added or replaced, which may move what a pointer points to.
+    pub(crate) generation: u64,
+}
+
+/// A layer that was replaced, and the number from which readers do without it.
+pub(crate) struct Retired<M, P> {
+    pub(crate) bound: CommitTs,
+    pub(crate) layer: RetiredLayer<M, P>,
+}
+
+pub(crate) enum RetiredLayer<M, P> {
+    Delta(Arc<Delta<M, P>>),
+    Run(Arc<Run<P>>),
+}
+
+impl<M, P> Clone for Layers<M, P> {
+    fn clone(&self) -> Self {
+        Self {
+            active: Arc::clone(&self.active),
+            frozen: self.frozen.clone(),
+            runs: self.runs.clone(),
+            retired: self.retired.clone(),
+            ..*self
+        }
+    }
+}
+
+impl<M, P> Clone for Retired<M, P> {
+    fn clone(&self) -> Self {
+        let layer = match &self.layer {
+            RetiredLayer::Delta(delta) => RetiredLayer::Delta(Arc::clone(delta)),
+            RetiredLayer::Run(run) => RetiredLayer::Run(Arc::clone(run)),
+        };
+        Self {
+            bound: self.bound,
+            layer,
+        }
+    }
+}
+
+impl<M: Resident, P: Pointer> Layers<M, P> {
+    pub(crate) fn check_kept(&self, at: CommitTs) -> Result<()> {
+        if at < self.released_bound {
+            Err(IndexError::Pruned { at })
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The retired layers that a reader at `at` needs.
+    pub(crate) fn retired_for(&self, at: CommitTs) -> impl Iterator<Item = &RetiredLayer<M, P>> {
+        let needed = self.retired.partition_point(|retired| retired.bound <= at);
+        self.retired[needed..].iter().map(|retired| &retired.layer)
+    }
+
+    /// The newest version at or below `at`, deletions included.
+    pub(crate) fn find(
+        &self,
+        key: Key,
+        at: CommitTs,
+        mode: ReadMode,
+    ) -> Result<Option<Version<M, P>>> {
+        self.check_kept(at)?;
+        for delta in std::iter::once(&self.active).chain(&self.frozen) {
+            match delta.get(key, at) {
+                DeltaGet::Found(version) => return Ok(Some(version)),
+                DeltaGet::NotHere => {}
+                DeltaGet::Pruned => return Err(IndexError::Pruned { at }),
+            }
+        }
+        let mut best = None;
+        for run in &self.runs {
+            better_from_run(run, key, at, mode, &mut best)?;
+        }
+        for layer in self.retired_for(at) {
+            match layer {
+                RetiredLayer::Run(run) => better_from_run(run, key, at, mode, &mut best)?,
+                RetiredLayer::Delta(delta) => match delta.get(key, at) {
+                    DeltaGet::Found(version) if is_better(version.ts, &best) => {
+                        best = Some(version);
+                    }
+                    DeltaGet::Found(_) | DeltaGet::NotHere => {}
+                    DeltaGet::Pruned => return Err(IndexError::Pruned { at }),
+                },
+            }
+        }
+        Ok(best)
+    }
+}
+
+fn is_better<M, P>(ts: CommitTs, best: &Option<Version<M, P>>) -> bool {
+    best.as_ref().is_none_or(|best| ts > best.ts)
+}
+
+/// Takes what the run has of the document if it is better than `best`. A run in which nothing can be
+/// is not read: the usual older run, once a newer one had the document, costs nothing.
+fn better_from_run<M, P: Pointer>(
+    run: &Run<P>,
+    key: Key,
+    at: CommitTs,
+    mode: ReadMode,
+    best: &mut Option<Version<M, P>>,
+) -> Result<()> {
+    let meta = run.meta();
+    if meta.min_ts > at || !is_better(meta.max_ts, best) {
+        return Ok(());
+    }
+    if let Some((ts, pointer)) = run.get(key, mode)?
+        && ts <= at
+        && is_better(ts, best)
+    {
+        *best = Some(Version {
+            ts,
+            place: place_of(pointer),
+        });
+    }
+    Ok(())
+}
+
+/// The place that a run's entry names.
+pub(crate) fn place_of<M, P>(pointer: Option<P>) -> Place<M, P> {
+    pointer.map_or(Place::Deleted, Place::Stored)
+}

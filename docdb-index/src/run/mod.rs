@@ -1,0 +1,47 @@
+//! Immutable sorted files: what was committed up to a checkpoint.
+
+mod cursor;
+pub mod format;
+mod merge;
+mod reader;
+mod writer;
+
+pub use format::{RunIdentity, RunMeta};
+pub use merge::{MergeStats, merge_runs};
+pub use reader::{ReadMode, Run, RunChunk};
+pub use writer::RunWriter;
+
+use docdb_mvcc::CommitTs;
+
+use crate::Key;
+
+/// What a run holds of a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunEntry<P> {
+    /// The document.
+    pub key: Key,
+    /// The version.
+    pub ts: CommitTs,
+    /// Where its body is; `None` if this version deleted the document.
+    pub pointer: Option<P>,
+}
+
+/// The name of the run file with that number, in the database's directory.
+pub fn run_file_name(number: u64) -> String {
+    format!("run-{number:08}.idx")
+}
+
+/// The number in the name of a run file; `None` if that is not one, spelled exactly as
+/// [`run_file_name`] does.
+pub fn parse_run_file_name(name: &str) -> Option<u64> {
+    let number = name
+        .strip_prefix("run-")?
+        .strip_suffix(".idx")?
+        .parse()
+        .ok()?;
+    (run_file_name(number) == name).then_some(number)
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;
