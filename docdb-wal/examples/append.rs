@@ -9,7 +9,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let temp = tempfile::tempdir()?;
     let vfs = Arc::new(RealVfs::new());
     let driver = Arc::new(ThreadDriver::start()?);
-    let wal = Wal::create(vfs.clone(), temp.path(), WalOptions::default(), driver.clone())?;
+    let wal = Wal::create(
+        vfs.clone(),
+        temp.path(),
+        WalOptions::default(),
+        driver.clone(),
+    )?;
     for line in ["one", "two", "three"] {
         let ticket = wal.append(1, line.as_bytes())?;
         let lsn = ticket.lsn();
@@ -18,11 +23,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     wal.close()?;
     let verdict = Recovery::judge(vfs, temp.path(), WalOptions::default(), &mut |record| {
-        println!("record {}: {}", record.lsn, String::from_utf8_lossy(record.payload));
+        println!(
+            "record {}: {}",
+            record.lsn,
+            String::from_utf8_lossy(record.payload)
+        );
         Ok(())
     })?;
     let (wal, report) = verdict.act(driver)?;
-    println!("{} records, closed cleanly: {}", report.records, report.clean);
+    println!(
+        "{} records, closed cleanly: {}",
+        report.records, report.clean
+    );
     wal.close()?;
     Ok(())
 }

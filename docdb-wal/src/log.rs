@@ -257,13 +257,22 @@ impl Log {
             self.group_swapped.wait(&mut state);
             return Ok(state);
         }
-        if !state.open.is_empty() && state.open.device_bytes_with(0) > state.current_room_bytes {
-            // The open group is bound for the prepared segment: it must be issued before that can be
-            // replaced by a larger one.
+        if !state.open.is_empty() {
+            // Once it is issued, the record may fit by itself.
             return Ok(self.wait_for_swap(state));
         }
         drop(state);
         let mut preparer = self.preparer.lock();
+        state = self.state.lock();
+        if state.rotating || state.bound_for_spare() {
+            // Somebody counts on the prepared segment: it must not be replaced now.
+            return Ok(state);
+        }
+        if preparer.ready_bytes() < needed {
+            // Nobody is to count on it from here on.
+            state.spare_room_bytes = 0;
+        }
+        drop(state);
         let outcome = preparer.ensure(&self.home, self.durable(), needed);
         state = self.publish_spare(&preparer);
         drop(preparer);
@@ -597,6 +606,11 @@ impl Log {
 }
 
 impl State {
+    /// Whether the open group holds more than the current segment has room for.
+    fn bound_for_spare(&self) -> bool {
+        !self.open.is_empty() && self.open.device_bytes_with(0) > self.current_room_bytes
+    }
+
     fn check_open(&self) -> Result<()> {
         match &self.poisoned {
             Some(cause) => Err(WalError::Poisoned(Arc::clone(cause))),

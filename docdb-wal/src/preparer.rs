@@ -1,7 +1,5 @@
 //! The next segment, prepared in the background so that rotation is a pointer swap.
 
-use docdb_vfs::Vfs;
-
 use crate::error::Result;
 use crate::format::segment::{Origin, SegmentHeader};
 use crate::segment::{Preparing, Segment, capacity_for, usable_bytes};
@@ -49,6 +47,11 @@ impl Preparer {
         if self.ready.is_some() {
             return Ok(false);
         }
+        self.build(home, durable)
+    }
+
+    fn build(&mut self, home: &Home, durable: (u64, u64)) -> Result<bool> {
+        let vfs = home.vfs.as_ref();
         let mut preparing = match self.preparing.take() {
             Some(preparing) => preparing,
             None => {
@@ -60,12 +63,16 @@ impl Preparer {
                     durable_group: durable.1,
                     origin: Origin::Successor,
                 };
-                Preparing::start(home.vfs.as_ref(), &home.dir, header)?
+                Preparing::start(vfs, &home.dir, header)?
             }
         };
         match preparing.step() {
             Ok(true) => {
-                self.ready = Some(preparing.publish(home.vfs.as_ref(), &home.dir)?);
+                let segment = preparing.rename(vfs)?;
+                // Its name means the new file from here on, whether or not the sync succeeds.
+                self.ready = None;
+                vfs.sync_dir(&home.dir)?;
+                self.ready = Some(segment);
                 Ok(false)
             }
             Ok(false) => {
@@ -73,25 +80,38 @@ impl Preparer {
                 Ok(true)
             }
             Err(error) => {
-                preparing.abandon(home.vfs.as_ref());
+                preparing.abandon(vfs);
                 Err(error)
             }
         }
     }
 
-    /// Sees to it that a segment with room for `bytes` of groups is ready.
+    /// Sees to it that a segment with room for `bytes` of groups is ready. One that is too small
+    /// stays until the larger one takes its name, so that a full disk takes no room away; the caller
+    /// has made sure that nobody counts on it.
     pub(crate) fn ensure(&mut self, home: &Home, durable: (u64, u64), bytes: u64) -> Result<()> {
-        if usable_bytes(self.next_capacity_bytes) < bytes {
-            self.discard(home.vfs.as_ref(), &home.dir)?;
+        if self.ready_bytes() >= bytes {
+            return Ok(());
+        }
+        let planned = self.next_capacity_bytes;
+        if usable_bytes(planned) < bytes {
+            if let Some(preparing) = self.preparing.take() {
+                preparing.abandon(home.vfs.as_ref());
+            }
             self.next_capacity_bytes = capacity_for(bytes);
         }
-        if self.ready_bytes() < bytes {
-            if self.ready.is_some() {
-                self.discard(home.vfs.as_ref(), &home.dir)?;
+        let outcome = loop {
+            match self.build(home, durable) {
+                Ok(true) => {}
+                Ok(false) => break Ok(()),
+                Err(error) => break Err(error),
             }
-            while self.step(home, durable)? {}
+        };
+        if outcome.is_err() {
+            // One large record that found no space does not make the next small one need as much.
+            self.next_capacity_bytes = planned;
         }
-        Ok(())
+        outcome
     }
 
     /// Hands the prepared segment over to become the current one.
@@ -100,18 +120,6 @@ impl Preparer {
         self.next_number = segment.number + 1;
         self.next_capacity_bytes = grown(segment.capacity_bytes, self.capacity_bytes_max);
         Some(segment)
-    }
-
-    /// Removes what has been prepared, durably: its number is used again.
-    pub(crate) fn discard(&mut self, vfs: &dyn Vfs, dir: &std::path::Path) -> Result<()> {
-        if let Some(preparing) = self.preparing.take() {
-            preparing.abandon(vfs);
-        }
-        if let Some(segment) = self.ready.take() {
-            vfs.remove_file(&segment.path)?;
-            vfs.sync_dir(dir)?;
-        }
-        Ok(())
     }
 }
 

@@ -87,11 +87,17 @@ impl Preparing {
         Ok(self.written_bytes == self.segment.capacity_bytes)
     }
 
+    /// Gives the written and synced file its name; durable once the directory is synced.
+    pub(crate) fn rename(self, vfs: &dyn Vfs) -> Result<Segment> {
+        vfs.rename(&self.temporary, &self.segment.path)?;
+        Ok(self.segment)
+    }
+
     /// Gives the written and synced file its name, durably.
     pub(crate) fn publish(self, vfs: &dyn Vfs, dir: &Path) -> Result<Segment> {
-        vfs.rename(&self.temporary, &self.segment.path)?;
+        let segment = self.rename(vfs)?;
         vfs.sync_dir(dir)?;
-        Ok(self.segment)
+        Ok(segment)
     }
 
     /// Removes the file; an error is of no consequence, since recovery removes such files too.
