@@ -49,7 +49,8 @@ pub(crate) struct Log {
     pub(crate) durable_lsn: AtomicU64,
     durable_group: AtomicU64,
     pub(crate) state: Mutex<State>,
-    /// Signalled when the open group was swapped out and when the log is poisoned.
+    /// Signalled when the open group was swapped out, when the token became free while records wait,
+    /// when a rotation has taken the prepared segment, and when the log is poisoned or closed.
     group_swapped: Condvar,
     pub(crate) writer: Mutex<Writer>,
     pub(crate) preparer: Mutex<Preparer>,
@@ -294,7 +295,8 @@ impl Log {
         if self.is_durable(lsn) {
             return Ok(());
         }
-        let deadline = timeout.map(|timeout| self.home.vfs.now() + timeout);
+        // A deadline past the end of time is none.
+        let deadline = timeout.and_then(|timeout| self.home.vfs.now().checked_add(timeout));
         let mut state = self.state.lock();
         loop {
             if self.is_durable(lsn) {
@@ -522,6 +524,11 @@ impl Log {
                 state.token = Token::Offered(waiter.number);
                 wakeups.leader = Some(parked);
             }
+        }
+        if state.token == Token::Free && !state.open.is_empty() {
+            // Appends that wait for the open group to be issued may have to do it themselves: a
+            // driver need not act at once, or at all.
+            self.group_swapped.notify_all();
         }
         wakeups.ask_driver = state.wants_driver(self.home.vfs.now());
     }
