@@ -82,6 +82,8 @@ pub(crate) struct State {
     pub(crate) appended_lsn: u64,
     pub(crate) poisoned: Option<Arc<WalError>>,
     pub(crate) closed: bool,
+    /// The marker of a clean end is durable.
+    close_written: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -171,6 +173,7 @@ impl Log {
             appended_lsn: durable_lsn,
             poisoned: None,
             closed: false,
+            close_written: false,
         };
         Log {
             home,
@@ -459,7 +462,10 @@ impl Log {
                 state.recycled = Some(group);
                 self.pass_token(&mut state, &mut wakeups);
             }
-            Err(error) => self.poison(&mut state, error, &mut wakeups),
+            Err(error) => {
+                state.token = Token::Free;
+                self.poison(&mut state, error, &mut wakeups);
+            }
         }
         drop(state);
         self.wake(wakeups);
@@ -537,9 +543,17 @@ impl Log {
         if state.poisoned.is_none() {
             state.poisoned = Some(Arc::new(error));
         }
-        state.token = Token::Free;
         wakeups.settled.extend(state.waiters.drain(..));
         self.group_swapped.notify_all();
+    }
+
+    /// Ends the log's writing after a failure outside the flush.
+    pub(crate) fn fail(self: &Arc<Self>, error: WalError) {
+        let mut wakeups = Wakeups::default();
+        let mut state = self.state.lock();
+        self.poison(&mut state, error, &mut wakeups);
+        drop(state);
+        self.wake(wakeups);
     }
 
     fn wake(self: &Arc<Self>, wakeups: Wakeups) {
@@ -576,7 +590,15 @@ impl Log {
         let appended_lsn = {
             let mut state = self.state.lock();
             if state.closed {
-                return Ok(());
+                while !state.close_written && state.poisoned.is_none() {
+                    self.group_swapped.wait(&mut state);
+                }
+                return match &state.poisoned {
+                    Some(cause) if !state.close_written => {
+                        Err(WalError::Poisoned(Arc::clone(cause)))
+                    }
+                    _ => Ok(()),
+                };
             }
             state.closed = true;
             state.appended_lsn
@@ -587,14 +609,19 @@ impl Log {
             return Err(WalError::Poisoned(Arc::clone(cause)));
         }
         // Everything is durable and nothing can be appended any more, so the token is free.
+        debug_assert_eq!(state.token, Token::Free);
         state.token = Token::Held;
         let next_lsn = state.next_lsn;
         drop(state);
+        let guard = PanicGuard { log: self };
         let result = self.writer.lock().write_close(next_lsn, self.durable().0);
+        std::mem::forget(guard);
         let mut state = self.state.lock();
+        state.token = Token::Free;
         match result {
             Ok(()) => {
-                state.token = Token::Free;
+                state.close_written = true;
+                self.group_swapped.notify_all();
                 Ok(())
             }
             Err(error) => {
@@ -686,6 +713,7 @@ impl Drop for PanicGuard<'_> {
     fn drop(&mut self) {
         let mut wakeups = Wakeups::default();
         let mut state = self.log.state.lock();
+        state.token = Token::Free;
         self.log
             .poison(&mut state, WalError::Panicked, &mut wakeups);
         drop(state);
