@@ -54,7 +54,10 @@ pub(crate) struct Log {
     group_swapped: Condvar,
     pub(crate) writer: Mutex<Writer>,
     pub(crate) preparer: Mutex<Preparer>,
+    /// Oldest first. Not held during I/O: a rotation on the path of commits needs it.
     pub(crate) segments: Mutex<Vec<SegmentInfo>>,
+    /// Held while segments are retired; taken before `segments`.
+    pub(crate) retiring: Mutex<()>,
     pub(crate) counters: Counters,
 }
 
@@ -188,6 +191,7 @@ impl Log {
             writer: Mutex::new(writer),
             preparer: Mutex::new(preparer),
             segments: Mutex::new(segments),
+            retiring: Mutex::new(()),
             counters: Counters::default(),
         }
     }

@@ -176,25 +176,34 @@ impl Wal {
     /// [`keep_segments`](WalOptions::keep_segments) newest of them. Returns how many were removed.
     ///
     /// # Errors
-    /// [`WalError::Io`]: what could not be removed is tried again next time.
+    /// [`WalError::Io`]: what could not be removed is tried again next time, unless the sync of the
+    /// directory failed, which poisons the log. [`WalError::Poisoned`]: nothing is removed.
     pub fn retire_below(&self, lsn: Lsn) -> Result<usize> {
         let log = &self.log;
-        let mut segments = log.segments.lock();
-        let unneeded = segments
+        let _one_at_a_time = log.retiring.lock();
+        let mut unneeded: Vec<_> = log
+            .segments
+            .lock()
             .iter()
             .take_while(|segment| segment.last_lsn.is_some_and(|last| last < lsn.0))
-            .count();
-        let remove = unneeded.saturating_sub(log.options.keep_segments);
-        if remove == 0 {
-            return Ok(0);
+            .map(|segment| segment.path.clone())
+            .collect();
+        unneeded.truncate(unneeded.len().saturating_sub(log.options.keep_segments));
+        for path in &unneeded {
+            if let Some(error) = self.poisoned() {
+                return Err(error);
+            }
+            log.home.vfs.remove_file(path)?;
+            log.segments.lock().remove(0);
+            // Each by itself, so that no crash leaves a gap behind which older segments stand. After
+            // a failure that order cannot be had any more.
+            if let Err(error) = log.home.vfs.sync_dir(&log.home.dir) {
+                let error = WalError::from(error);
+                log.fail(error.clone());
+                return Err(error);
+            }
         }
-        for _ in 0..remove {
-            log.home.vfs.remove_file(&segments[0].path)?;
-            // Each by itself, so that no crash leaves a gap behind which older segments stand.
-            log.home.vfs.sync_dir(&log.home.dir)?;
-            segments.remove(0);
-        }
-        Ok(remove)
+        Ok(unneeded.len())
     }
 
     /// Figures of the log.
