@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::thread::{JoinHandle, ThreadId};
 
@@ -108,7 +109,8 @@ impl Shared {
                     self.wake.wait(&mut queue);
                 }
             };
-            wal.run_steps();
+            // A panic has poisoned its log; the other logs still need this thread.
+            let _ = std::panic::catch_unwind(AssertUnwindSafe(|| wal.run_steps()));
         }
     }
 }
