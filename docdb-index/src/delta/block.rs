@@ -101,4 +101,15 @@ impl<M: Resident, P: Copy> Block<M, P> {
             }
         }
     }
+
+    /// The memory of the entries and what hangs on them, counted afresh, in bytes.
+    #[cfg(test)]
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.entries.capacity() * size_of::<Entry<M, P>>()
+            + self
+                .entries
+                .iter()
+                .map(|entry| entry.chain.heap_bytes())
+                .sum::<usize>()
+    }
 }
