@@ -70,7 +70,8 @@ pub struct WalOptions {
     /// Size of the first segment in bytes; each following one doubles. Rounded up to 4 KiB, at
     /// least 16 KiB.
     pub segment_bytes_min: u64,
-    /// Size in bytes at which segments stop growing.
+    /// Size in bytes at which segments stop growing; at least 16 KiB, at most 4 GiB. A segment is
+    /// larger if one record needs it.
     pub segment_bytes_max: u64,
     /// How many segments [`Wal::retire_below`](crate::Wal::retire_below) keeps beyond what is
     /// needed.

@@ -1,8 +1,9 @@
 //! The next segment, prepared in the background so that rotation is a pointer swap.
 
 use crate::error::Result;
-use crate::format::segment::{Origin, SegmentHeader};
-use crate::segment::{Preparing, Segment, capacity_for, usable_bytes};
+use crate::format::align_up;
+use crate::format::segment::{CAPACITY_BYTES_MAX, Origin, SegmentHeader};
+use crate::segment::{Preparing, SEGMENT_BYTES_LEAST, Segment, capacity_for, usable_bytes};
 use crate::writer::Home;
 
 /// At most one segment ahead of the one being written.
@@ -124,5 +125,5 @@ impl Preparer {
 }
 
 fn grown(capacity_bytes: u64, max: u64) -> u64 {
-    (capacity_bytes * 2).min(max).max(capacity_for(0))
+    align_up((capacity_bytes * 2).min(max)).clamp(SEGMENT_BYTES_LEAST, CAPACITY_BYTES_MAX)
 }

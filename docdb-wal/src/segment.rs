@@ -13,6 +13,9 @@ use crate::format::{BLOCK_BYTES, align_up, segment::DATA_START};
 /// the device from the commits beside it.
 const PREPARE_STEP_BYTES: u64 = 1 << 20;
 
+/// No segment is smaller, whatever the options say.
+pub(crate) const SEGMENT_BYTES_LEAST: u64 = 16 << 10;
+
 /// A segment that is part of the log or ready to become it.
 #[derive(Debug, Clone)]
 pub(crate) struct Segment {

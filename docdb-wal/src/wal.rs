@@ -132,6 +132,12 @@ impl Wal {
         self.log.wait(lsn.0.min(self.appended_lsn().0), None)
     }
 
+    /// A ticket for the record `lsn`, which must have been appended: for whoever depends on it
+    /// without having appended it.
+    pub fn watch(&self, lsn: Lsn) -> CommitTicket {
+        CommitTicket::new(Arc::clone(&self.log), lsn.0.min(self.appended_lsn().0))
+    }
+
     /// Writes and syncs the open group, unless there is none or another thread is about to. Returns
     /// whether something was flushed.
     ///

@@ -140,7 +140,7 @@ impl Verdict {
             };
             let Some(records) = reader.records(place, &tail.header, seed)? else {
                 return Err(WalError::corrupt(
-                    &self.dir,
+                    &tail.path,
                     tail.offset,
                     "a group changed while it was being copied",
                 ));

@@ -32,6 +32,10 @@ pub struct Replayed<'a> {
     pub payload: &'a [u8],
 }
 
+/// No log counts its segments, groups or records this far; keeps all arithmetic on numbers that were
+/// read from overflow.
+const NUMBER_MAX: u64 = 1 << 62;
+
 /// The entrance to a recovery.
 #[derive(Debug)]
 pub struct Recovery;
@@ -57,6 +61,7 @@ pub struct Verdict {
 /// A valid group that is not proven durable.
 #[derive(Debug)]
 pub(super) struct TailGroup {
+    pub(super) path: PathBuf,
     pub(super) file: Arc<dyn VfsFile>,
     pub(super) offset: u64,
     pub(super) header: GroupHeader,
@@ -137,7 +142,7 @@ impl Recovery {
         let Some(newest) = segments.last() else {
             return Err(WalError::NotFound(dir.to_path_buf()));
         };
-        let next_segment = newest.number + 1;
+        let newest = newest.number;
         let wal_id = identity(&segments, &options)?;
         let chain = chain(segments)?;
         let (first, older) = start(&chain, &options, dir)?;
@@ -226,7 +231,8 @@ impl Recovery {
             tail,
             kept,
             leftovers,
-            next_segment,
+            // The header of the newest segment is valid, and so its number is far from overflow.
+            next_segment: newest + 1,
             proven,
             lsn_ceiling,
             report,
@@ -275,13 +281,21 @@ fn list(vfs: &dyn Vfs, dir: &Path) -> Result<Listing> {
                 )),
             };
             let header = header.and_then(|header| {
-                if header.segment == number {
-                    Ok(header)
-                } else {
-                    Err(HeaderError::Damaged(
+                if header.segment != number {
+                    return Err(HeaderError::Damaged(
                         "the segment's number is not that of its file name",
-                    ))
+                    ));
                 }
+                let cut = match header.origin {
+                    Origin::Recovered(cut) => cut,
+                    Origin::First | Origin::Successor => Cut::default(),
+                };
+                if number.max(cut.last_lsn).max(cut.last_group) > NUMBER_MAX {
+                    return Err(HeaderError::Damaged(
+                        "the segment header has an impossible number",
+                    ));
+                }
+                Ok(header)
             });
             listing.segments.push(SegmentFile {
                 number,
@@ -611,6 +625,7 @@ impl Judge {
             };
             self.proven.learn(header.durable_lsn, header.durable_group);
             self.tail.push(TailGroup {
+                path: link.path.clone(),
                 file: Arc::clone(&link.file),
                 offset,
                 header,
@@ -646,6 +661,9 @@ impl Judge {
 
     fn follows(&mut self, header: &GroupHeader) -> bool {
         if header.group == 0 || header.first_lsn == 0 {
+            return false;
+        }
+        if header.group > NUMBER_MAX || header.first_lsn > NUMBER_MAX {
             return false;
         }
         // Reading starts in the middle of the log: its first group says where.

@@ -32,11 +32,13 @@ pub use report::{Cut, RecoveryReport};
 
 use crate::driver::FlushDriver;
 use crate::error::{Result, WalError};
-use crate::format::segment::{DATA_START, Origin, SegmentHeader, parse_file_name};
+use crate::format::segment::{
+    CAPACITY_BYTES_MAX, DATA_START, Origin, SegmentHeader, parse_file_name,
+};
 use crate::log::Log;
 use crate::options::WalOptions;
 use crate::preparer::Preparer;
-use crate::segment::{self, SegmentInfo, capacity_for};
+use crate::segment::{self, SEGMENT_BYTES_LEAST, SegmentInfo, capacity_for};
 use crate::wal::Wal;
 use crate::writer::{Home, Writer};
 
@@ -94,6 +96,7 @@ fn random_id(vfs: &dyn Vfs) -> u128 {
 
 /// The capacity of a segment that begins a run and must hold `bytes` of groups already.
 fn first_capacity(options: &WalOptions, bytes: u64) -> u64 {
-    let least = options.segment_bytes_min.max(16 << 10);
+    let least = options.segment_bytes_min;
+    let least = least.clamp(SEGMENT_BYTES_LEAST, CAPACITY_BYTES_MAX);
     crate::format::align_up(least).max(capacity_for(bytes))
 }

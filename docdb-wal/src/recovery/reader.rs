@@ -14,6 +14,8 @@ const WINDOW_BYTES: usize = 1 << 20;
 /// No group holds more bytes of records than this.
 const GROUP_RECORDS_BYTES_MAX: usize = 64 << 20;
 
+static ZERO_BLOCK: [u8; BLOCK_BYTES as usize] = [0; BLOCK_BYTES as usize];
+
 /// Sequential positional reads through a window; what lies beyond the end of the file is absent, an
 /// error is an error.
 pub(super) struct SegmentReader {
@@ -106,12 +108,17 @@ impl SegmentReader {
         Ok(None)
     }
 
-    /// Whether anything was ever written at `offset`.
-    pub(super) fn is_blank(&mut self, offset: u64) -> Result<bool> {
-        let length = BLOCK_BYTES.min(self.end.saturating_sub(offset)) as usize;
-        Ok(self
-            .bytes(offset, length)?
-            .is_none_or(|bytes| bytes.iter().all(|&byte| byte == 0)))
+    /// Whether nothing was ever written at `offset` or after it.
+    pub(super) fn is_blank(&mut self, mut offset: u64) -> Result<bool> {
+        while offset < self.end {
+            let length = BLOCK_BYTES.min(self.end - offset);
+            let bytes = self.bytes(offset, length as usize)?;
+            if bytes.is_some_and(|bytes| *bytes != ZERO_BLOCK[..bytes.len()]) {
+                return Ok(false);
+            }
+            offset += length;
+        }
+        Ok(true)
     }
 }
 
