@@ -1,1 +1,393 @@
-//! Tests.
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use docdb_vfs::Vfs;
+use docdb_vfs::sim::{CrashPolicy, Fault, FaultKind, SimVfs};
+
+use super::format::PAGE_BYTES;
+use super::*;
+use crate::{Direction, IndexError, Pointer};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Wide(u64);
+
+/// As long as a pointer into a data file, and picky: odd numbers are none.
+impl Pointer for Wide {
+    const BYTES: usize = 16;
+    fn encode(self, bytes: &mut [u8]) {
+        bytes[..8].copy_from_slice(&self.0.to_le_bytes());
+        bytes[8..].fill(0);
+    }
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let number = u64::from_le_bytes(bytes[..8].try_into().ok()?);
+        number.is_multiple_of(2).then_some(Wide(number))
+    }
+}
+
+type Model = BTreeMap<Key, (CommitTs, Option<Wide>)>;
+
+fn identity(number: u64) -> RunIdentity {
+    RunIdentity {
+        number,
+        salt: 0x5eed,
+    }
+}
+
+fn path(number: u64) -> PathBuf {
+    Path::new("/").join(run_file_name(number))
+}
+
+fn write(vfs: &SimVfs, number: u64, model: &Model) -> Result<RunMeta, IndexError> {
+    let mut writer = RunWriter::create(vfs, &path(number), identity(number))?;
+    for (key, (ts, pointer)) in model {
+        writer.push(*key, *ts, *pointer)?;
+    }
+    writer.finish()
+}
+
+fn open(vfs: &SimVfs, number: u64) -> Result<Run<Wide>, IndexError> {
+    Run::open(vfs, &path(number), identity(number))
+}
+
+fn run(vfs: &SimVfs, number: u64, model: &Model) -> Arc<Run<Wide>> {
+    write(vfs, number, model).unwrap();
+    Arc::new(open(vfs, number).unwrap())
+}
+
+fn keys() -> Vec<Key> {
+    let mut keys: Vec<_> = (10..1500).map(|id| Key::new(1, id)).collect();
+    let scattered = (1..1500_u64).map(|i| Key::new(2, i.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+    keys.extend(scattered);
+    keys.extend([0, u64::MAX].map(|id| Key::new(3, id)));
+    keys
+}
+
+fn model(keys: impl IntoIterator<Item = Key>, first_ts: u64) -> Model {
+    let entries = keys
+        .into_iter()
+        .zip(first_ts..)
+        .map(|(key, ts)| (key, (CommitTs(ts), (ts % 5 != 0).then_some(Wide(ts * 2)))));
+    entries.collect()
+}
+
+fn collect(run: &Run<Wide>, from: Key, to: Key, direction: Direction, max: usize) -> Vec<Key> {
+    let mut found = Vec::new();
+    let mut rest = Some((from, to));
+    while let Some((from, to)) = rest {
+        let chunk = run
+            .chunk(from, to, direction, max, ReadMode::Blocking)
+            .unwrap();
+        assert!(chunk.items.len() <= max);
+        found.extend(chunk.items.iter().map(|entry| entry.key));
+        rest = chunk
+            .complete_through
+            .and_then(|end| direction.rest(from, to, end));
+    }
+    found
+}
+
+#[test]
+fn names_round_trip_and_nothing_else_parses() {
+    for number in [0, 1, 99_999_999, 100_000_000, u64::MAX] {
+        assert_eq!(parse_run_file_name(&run_file_name(number)), Some(number));
+    }
+    for other in [
+        "run-1.idx",
+        "run-00000001.idx.tmp",
+        "run-+0000001.idx",
+        "data-00000001.dat",
+    ] {
+        assert_eq!(parse_run_file_name(other), None, "{other}");
+    }
+}
+
+#[test]
+fn points_and_ranges_match_a_model() {
+    let vfs = SimVfs::new(1);
+    let model = model(keys(), 1);
+    let meta = write(&vfs, 1, &model).unwrap();
+    let run = open(&vfs, 1).unwrap();
+    assert_eq!(run.meta(), meta);
+    assert_eq!(meta.entries, model.len() as u64);
+    assert_eq!(
+        meta.file_bytes(),
+        vfs.read_file(&path(1)).unwrap().len() as u64
+    );
+    assert_eq!(meta.keys, Some((Key::new(1, 10), Key::new(3, u64::MAX))));
+    assert_eq!(
+        (meta.min_ts, meta.max_ts),
+        (CommitTs(1), CommitTs(model.len() as u64))
+    );
+
+    for key in keys() {
+        for key in [Some(key), key.next(), key.previous()]
+            .into_iter()
+            .flatten()
+        {
+            let found = run.get(key, ReadMode::Blocking).unwrap();
+            assert_eq!(found, model.get(&key).copied(), "{key}");
+        }
+    }
+    assert_eq!(run.get(Key::MIN, ReadMode::Blocking).unwrap(), None);
+    assert_eq!(run.get(Key::MAX, ReadMode::Blocking).unwrap(), None);
+
+    for (from, to) in [
+        (Key::MIN, Key::MAX),
+        (Key::new(1, 0), Key::new(1, 9)),
+        (Key::new(1, 0), Key::new(1, 10)),
+        (Key::new(1, 500), Key::new(1, 501)),
+        (Key::new(1, 500), Key::new(2, u64::MAX)),
+        (Key::new(3, 1), Key::new(3, u64::MAX - 1)),
+        (Key::new(3, u64::MAX), Key::MAX),
+        (Key::new(4, 0), Key::MAX),
+    ] {
+        let expected: Vec<_> = model.range(from..=to).map(|(key, _)| *key).collect();
+        for max in [1, 50, 1000, 100_000] {
+            if max == 1 && expected.len() > 500 {
+                continue;
+            }
+            assert_eq!(collect(&run, from, to, Direction::Ascending, max), expected);
+            let mut down = collect(&run, from, to, Direction::Descending, max);
+            down.reverse();
+            assert_eq!(down, expected);
+        }
+    }
+    let streamed: Model = run
+        .entries()
+        .map(|entry| entry.unwrap())
+        .map(|entry| (entry.key, (entry.ts, entry.pointer)))
+        .collect();
+    assert!(streamed == model);
+}
+
+#[test]
+fn an_empty_run_is_a_run() {
+    let vfs = SimVfs::new(1);
+    let run = run(&vfs, 1, &Model::new());
+    assert_eq!((run.meta().entries, run.meta().keys), (0, None));
+    assert_eq!(run.get(Key::MIN, ReadMode::Blocking).unwrap(), None);
+    assert_eq!(
+        collect(&run, Key::MIN, Key::MAX, Direction::Descending, 10),
+        []
+    );
+    assert_eq!(run.entries().count(), 0);
+}
+
+#[test]
+fn keys_must_ascend() {
+    let vfs = SimVfs::new(1);
+    let mut writer = RunWriter::create(&vfs, &path(1), identity(1)).unwrap();
+    writer
+        .push(Key::new(1, 5), CommitTs(1), Some(Wide(2)))
+        .unwrap();
+    let again = writer.push(Key::new(1, 5), CommitTs(2), Some(Wide(2)));
+    assert!(matches!(again, Err(IndexError::OutOfOrder { key, .. }) if key == Key::new(1, 5)));
+    let after = writer.push(Key::new(1, 6), CommitTs(2), None);
+    assert!(matches!(after, Err(IndexError::WriterFailed { .. })));
+    assert!(matches!(
+        writer.finish(),
+        Err(IndexError::WriterFailed { .. })
+    ));
+}
+
+#[test]
+fn another_runs_file_is_refused() {
+    let vfs = SimVfs::new(1);
+    write(&vfs, 1, &model(keys(), 1)).unwrap();
+    vfs.rename(&path(1), &path(2)).unwrap();
+    assert!(matches!(open(&vfs, 2), Err(IndexError::Corrupt { .. })));
+    let salt = RunIdentity {
+        salt: 1,
+        ..identity(1)
+    };
+    assert!(matches!(
+        Run::<Wide>::open(&vfs, &path(2), salt),
+        Err(IndexError::Corrupt { .. })
+    ));
+    let missing = open(&vfs, 3);
+    assert!(matches!(missing, Err(IndexError::Io(error)) if error.is_not_found()));
+}
+
+/// Every byte of a small run, flipped: opening or reading the block fails and names the file, and
+/// whatever is answered is right.
+#[test]
+fn every_flipped_byte_is_seen() {
+    let vfs = SimVfs::new(1);
+    let model = model(keys().into_iter().take(200), 1);
+    write(&vfs, 1, &model).unwrap();
+    let original = vfs.read_file(&path(1)).unwrap();
+    let is_corrupt =
+        |error: &IndexError| matches!(error, IndexError::Corrupt { path: p, .. } if *p == path(1));
+    for offset in 0..original.len() {
+        let mut damaged = original.clone();
+        damaged[offset] ^= 0x04;
+        vfs.write_file(&path(1), &damaged).unwrap();
+        let run = match open(&vfs, 1) {
+            Ok(run) => run,
+            Err(error) => {
+                assert!(is_corrupt(&error), "{offset}: {error}");
+                continue;
+            }
+        };
+        let block = offset / PAGE_BYTES;
+        assert!(
+            (1..=run.meta().data_blocks as usize).contains(&block),
+            "{offset}"
+        );
+        let mut seen = false;
+        for (key, expected) in [model.first_key_value(), model.last_key_value()]
+            .into_iter()
+            .flatten()
+        {
+            match run.get(*key, ReadMode::Blocking) {
+                Ok(found) => assert_eq!(found, Some(*expected)),
+                Err(error) => seen |= is_corrupt(&error),
+            }
+        }
+        let all = run.chunk(
+            Key::MIN,
+            Key::MAX,
+            Direction::Ascending,
+            1000,
+            ReadMode::Blocking,
+        );
+        assert!(all.is_err_and(|error| is_corrupt(&error)));
+        assert!(
+            run.entries()
+                .any(|entry| entry.is_err_and(|error| is_corrupt(&error)))
+        );
+        assert!(seen || run.meta().data_blocks > 2, "{offset}");
+    }
+    for len in (0..original.len()).step_by(997) {
+        vfs.write_file(&path(1), &original[..len]).unwrap();
+        assert!(
+            open(&vfs, 1).is_err_and(|error| is_corrupt(&error)),
+            "cut at {len}"
+        );
+    }
+    let longer = [&original[..], &[0; PAGE_BYTES]].concat();
+    vfs.write_file(&path(1), &longer).unwrap();
+    assert!(open(&vfs, 1).is_err_and(|error| is_corrupt(&error)));
+}
+
+/// Every operation of writing a run failed once is reported; a run that was finished is there after
+/// a loss of power.
+#[test]
+fn failures_are_reported_and_finished_runs_are_durable() {
+    let model = model(keys().into_iter().cycle().take(3).chain(keys()), 1);
+    let clean = SimVfs::new(1);
+    write(&clean, 1, &model).unwrap();
+    clean.sync_dir(Path::new("/")).unwrap();
+    let after = clean.fork_crash(&CrashPolicy::KeepNone);
+    assert_eq!(
+        open(&after, 1)
+            .unwrap()
+            .entries()
+            .filter(Result::is_ok)
+            .count(),
+        model.len()
+    );
+
+    for at_op in 0..clean.op_count() - 1 {
+        let vfs = SimVfs::new(1);
+        let kind = FaultKind::Error(ErrorKind::StorageFull);
+        vfs.set_fault(Fault {
+            at_op,
+            kind,
+            sticky: false,
+        });
+        let result = write(&vfs, 1, &model);
+        assert!(
+            matches!(result, Err(IndexError::Io(error)) if error.is_disk_full()),
+            "{at_op}"
+        );
+    }
+}
+
+#[test]
+fn a_read_error_is_not_damage_and_ends_the_stream() {
+    let vfs = SimVfs::new(1);
+    let run = run(&vfs, 1, &model(keys(), 1));
+    vfs.set_reads_count(true);
+    vfs.set_fault(Fault {
+        at_op: vfs.op_count(),
+        kind: FaultKind::Os(5),
+        sticky: true,
+    });
+    let read = run.get(Key::new(1, 10), ReadMode::Blocking);
+    assert!(matches!(read, Err(IndexError::Io(error)) if error.raw_os_error() == Some(5)));
+    let entries: Vec<_> = run.entries().collect();
+    assert!(matches!(entries[..], [Err(IndexError::Io(_))]));
+}
+
+fn merged(runs: &[Arc<Run<Wide>>], vfs: &SimVfs, drop: bool) -> (Model, MergeStats) {
+    let number = 100 + u64::from(drop);
+    let mut writer = RunWriter::create(vfs, &path(number), identity(number)).unwrap();
+    let stats = merge_runs(runs, &mut writer, drop, |key| key.collection != 3).unwrap();
+    assert_eq!(writer.finish().unwrap().entries, stats.written);
+    let run = open(vfs, number).unwrap();
+    let entries = run.entries().map(|entry| entry.unwrap());
+    (
+        entries
+            .map(|entry| (entry.key, (entry.ts, entry.pointer)))
+            .collect(),
+        stats,
+    )
+}
+
+#[test]
+fn merging_takes_the_highest_version_and_the_newer_run_between_equal_ones() {
+    let vfs = SimVfs::new(1);
+    let old = model(keys(), 1);
+    let mid = model(keys().into_iter().step_by(3), 5000);
+    // A relocation: versions of both, at other places, in the newest run.
+    let relocated = old
+        .iter()
+        .step_by(2)
+        .filter(|(_, (_, pointer))| pointer.is_some());
+    let new: Model = relocated
+        .map(|(key, (ts, _))| (*key, (*ts, Some(Wide(1_000_000)))))
+        .collect();
+
+    let mut expected = Model::new();
+    for layer in [&old, &mid, &new] {
+        for (key, entry) in layer.iter().filter(|(key, _)| key.collection != 3) {
+            let newer = expected.get(key).is_none_or(|(ts, _)| entry.0 >= *ts);
+            if newer {
+                expected.insert(*key, *entry);
+            }
+        }
+    }
+    let runs = [run(&vfs, 3, &new), run(&vfs, 2, &mid), run(&vfs, 1, &old)];
+    let (found, stats) = merged(&runs, &vfs, false);
+    assert!(found == expected);
+    assert_eq!(stats.read, (old.len() + mid.len() + new.len()) as u64);
+    assert_eq!(stats.read, stats.written + stats.superseded + stats.refused);
+    assert_eq!(stats.tombstones_dropped, 0);
+
+    expected.retain(|_, (_, pointer)| pointer.is_some());
+    let (found, stats) = merged(&runs, &vfs, true);
+    assert!(found == expected);
+    assert!(stats.tombstones_dropped > 100);
+}
+
+#[test]
+fn bytes_that_are_no_pointer_are_damage() {
+    let vfs = SimVfs::new(1);
+    let run = run(
+        &vfs,
+        1,
+        &Model::from([(Key::new(1, 1), (CommitTs(1), Some(Wide(3))))]),
+    );
+    let read = run.get(Key::new(1, 1), ReadMode::Blocking);
+    assert!(matches!(
+        read,
+        Err(IndexError::Corrupt {
+            offset: 4096,
+            what: "a pointer is none",
+            ..
+        })
+    ));
+}
