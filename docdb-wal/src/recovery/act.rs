@@ -32,6 +32,9 @@ impl Verdict {
             vfs: Arc::clone(&self.vfs),
             dir: self.dir.clone(),
         };
+        // The entries that were read may be as fresh as a rename that a killed process did not live
+        // to sync. The new segment must not outlive one that it builds upon.
+        home.vfs.sync_dir(&home.dir)?;
         for path in self
             .leftovers
             .iter()
