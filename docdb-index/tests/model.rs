@@ -521,7 +521,7 @@ fn check_place(ts: CommitTs, place: &Place<Body, At>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
 
     #[test]
     fn the_index_matches_a_map_of_all_versions(ops in prop::collection::vec(op(), 1..120)) {

@@ -15,7 +15,7 @@ use docdb_vfs::sim::SimVfs;
 use parking_lot::Mutex;
 
 const DOCUMENTS: u64 = 600;
-const COMMITS: u64 = 20_000;
+const COMMITS: u64 = 150_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct At(u64);
