@@ -1,1 +1,37 @@
-//! One embedded ACID database of JSON documents.
+#![doc = include_str!("../README.md")]
+
+mod body;
+mod checkpoint;
+mod collections;
+mod commit;
+mod create;
+mod cursor;
+mod db;
+mod driver;
+mod error;
+pub mod json;
+mod manifest;
+mod open;
+mod ops;
+mod options;
+mod pointer;
+mod read;
+mod record;
+mod report;
+mod scan;
+mod stats;
+mod ticket;
+
+pub use body::Body;
+pub use checkpoint::CheckpointReport;
+pub use db::Db;
+pub use docdb_types::{DEFAULT_COLLECTION, ErrorClass, ErrorKind, limits};
+pub use docdb_vfs as vfs;
+pub use docdb_wal::{Durability, FlushDriver, ManualDriver, ThreadDriver, UnknownDurability, Wal};
+pub use error::{Error, Result};
+pub use ops::{CollectionInfo, Committed, Document, Ids, Precondition, Ready, WriteKind, WriteOp};
+pub use options::{DbOptions, Maintainer};
+pub use report::RecoveryReport;
+pub use scan::{Scan, ScanItem, ScanRequest};
+pub use stats::DbStats;
+pub use ticket::CommitTicket;

@@ -1,0 +1,249 @@
+//! The collections of a database, as every snapshot sees them.
+//!
+//! Changes are made under the sequencer. Readers resolve a name at their snapshot: a name that was
+//! dropped and created again stands for different collections in different snapshots.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ahash::AHashMap;
+use docdb_mvcc::CommitTs;
+use parking_lot::{Mutex, RwLock};
+
+use crate::error::{Error, Result};
+use crate::manifest::CollectionEntry;
+
+/// `Collection::dropped` of one that exists.
+const LIVE: u64 = u64::MAX;
+
+#[derive(Debug)]
+pub(crate) struct Collection {
+    pub(crate) id: u32,
+    pub(crate) name: String,
+    created: u64,
+    dropped: AtomicU64,
+    counts: Mutex<Counts>,
+}
+
+/// How many documents there were after which commit.
+#[derive(Debug)]
+struct Counts {
+    /// Ascending by commit; the first entry is at or below every snapshot that is open.
+    history: VecDeque<(u64, u64)>,
+    /// The highest id that was ever used, also by deleted documents.
+    highest_id: Option<u64>,
+}
+
+impl Collection {
+    pub(crate) fn new(id: u32, name: String, created: CommitTs) -> Collection {
+        Collection::restore(id, name, created.0, 0, None, created.0)
+    }
+
+    fn restore(
+        id: u32,
+        name: String,
+        created: u64,
+        documents: u64,
+        highest_id: Option<u64>,
+        at: u64,
+    ) -> Collection {
+        let counts = Counts {
+            history: VecDeque::from([(at, documents)]),
+            highest_id,
+        };
+        Collection {
+            id,
+            name,
+            created,
+            dropped: AtomicU64::new(LIVE),
+            counts: Mutex::new(counts),
+        }
+    }
+
+    /// The commit that dropped it, if one did.
+    pub(crate) fn dropped(&self) -> Option<CommitTs> {
+        match self.dropped.load(Ordering::Acquire) {
+            LIVE => None,
+            ts => Some(CommitTs(ts)),
+        }
+    }
+
+    pub(crate) fn created(&self) -> CommitTs {
+        CommitTs(self.created)
+    }
+
+    fn exists_at(&self, ts: CommitTs) -> bool {
+        self.created <= ts.0 && ts.0 < self.dropped.load(Ordering::Acquire)
+    }
+
+    /// How many documents a snapshot at `ts` counts.
+    pub(crate) fn count_at(&self, ts: CommitTs) -> u64 {
+        let counts = self.counts.lock();
+        let after = counts.history.partition_point(|(at, _)| *at <= ts.0);
+        counts
+            .history
+            .get(after.saturating_sub(1))
+            .map_or(0, |(_, count)| *count)
+    }
+
+    /// How many documents there are, and the highest id ever used, after everything installed.
+    pub(crate) fn installed(&self) -> (u64, Option<u64>) {
+        let counts = self.counts.lock();
+        (
+            counts.history.back().map_or(0, |(_, count)| *count),
+            counts.highest_id,
+        )
+    }
+
+    /// Records what commit `ts` did. Entries that no snapshot at or above `oldest` needs go.
+    pub(crate) fn record(
+        &self,
+        ts: CommitTs,
+        change: i64,
+        highest_id: Option<u64>,
+        oldest: CommitTs,
+    ) {
+        let mut counts = self.counts.lock();
+        counts.highest_id = counts.highest_id.max(highest_id);
+        if change == 0 {
+            return;
+        }
+        let count = counts.history.back().map_or(0, |(_, count)| *count);
+        let count = count.saturating_add_signed(change);
+        match counts.history.back_mut() {
+            Some(last) if last.0 == ts.0 => last.1 = count,
+            _ => counts.history.push_back((ts.0, count)),
+        }
+        while counts.history.get(1).is_some_and(|(at, _)| *at <= oldest.0) {
+            counts.history.pop_front();
+        }
+    }
+}
+
+/// All collections: those that exist, and dropped ones that an open snapshot may still see.
+#[derive(Debug, Default)]
+pub(crate) struct Collections {
+    map: RwLock<Arc<Map>>,
+}
+
+#[derive(Debug, Default, Clone)]
+struct Map {
+    /// Of each name the collections that bore it, oldest first.
+    by_name: AHashMap<String, Vec<Arc<Collection>>>,
+    by_id: BTreeMap<u32, Arc<Collection>>,
+}
+
+impl Map {
+    fn add(&mut self, collection: Arc<Collection>) {
+        self.by_name
+            .entry(collection.name.clone())
+            .or_default()
+            .push(Arc::clone(&collection));
+        self.by_id.insert(collection.id, collection);
+    }
+}
+
+impl Collections {
+    pub(crate) fn restore(entries: &[CollectionEntry], checkpoint_ts: u64) -> Collections {
+        let mut map = Map::default();
+        for entry in entries {
+            map.add(Arc::new(Collection::restore(
+                entry.id,
+                entry.name.clone(),
+                entry.created_ts,
+                entry.documents,
+                entry.highest_id,
+                checkpoint_ts,
+            )));
+        }
+        Collections {
+            map: RwLock::new(Arc::new(map)),
+        }
+    }
+
+    /// The collection that bears `name` in a snapshot at `ts`.
+    pub(crate) fn at(&self, name: &str, ts: CommitTs) -> Result<Arc<Collection>> {
+        let map = self.map.read();
+        map.by_name
+            .get(name)
+            .and_then(|bearers| bearers.iter().rev().find(|c| c.exists_at(ts)))
+            .map(Arc::clone)
+            .ok_or_else(|| Error::collection_missing(name))
+    }
+
+    /// The collection that bears `name` after everything installed.
+    pub(crate) fn installed(&self, name: &str) -> Option<Arc<Collection>> {
+        let map = self.map.read();
+        let newest = map.by_name.get(name)?.last()?;
+        newest.dropped().is_none().then(|| Arc::clone(newest))
+    }
+
+    pub(crate) fn by_id(&self, id: u32) -> Option<Arc<Collection>> {
+        self.map.read().by_id.get(&id).map(Arc::clone)
+    }
+
+    /// Those that exist in a snapshot at `ts`, by name.
+    pub(crate) fn list_at(&self, ts: CommitTs) -> Vec<Arc<Collection>> {
+        let map = Arc::clone(&self.map.read());
+        let mut list: Vec<_> = map
+            .by_id
+            .values()
+            .filter(|c| c.exists_at(ts))
+            .cloned()
+            .collect();
+        list.sort_by(|a, b| a.name.cmp(&b.name));
+        list
+    }
+
+    /// How many exist after everything installed.
+    pub(crate) fn live(&self) -> usize {
+        self.map
+            .read()
+            .by_id
+            .values()
+            .filter(|c| c.dropped().is_none())
+            .count()
+    }
+
+    pub(crate) fn add(&self, collection: Collection) {
+        Arc::make_mut(&mut *self.map.write()).add(Arc::new(collection));
+    }
+
+    /// Marks a collection as dropped by commit `ts`.
+    pub(crate) fn drop_at(&self, collection: &Collection, ts: CommitTs) {
+        collection.dropped.store(ts.0, Ordering::Release);
+    }
+
+    /// Forgets collections that were dropped at or below `oldest`: no snapshot sees them.
+    pub(crate) fn forget_dropped(&self, oldest: CommitTs) {
+        let gone = |c: &Arc<Collection>| c.dropped().is_some_and(|ts| ts <= oldest);
+        if !self.map.read().by_id.values().any(gone) {
+            return;
+        }
+        let mut map = self.map.write();
+        let map = Arc::make_mut(&mut *map);
+        map.by_id.retain(|_, collection| !gone(collection));
+        map.by_name.retain(|_, bearers| {
+            bearers.retain(|collection| !gone(collection));
+            !bearers.is_empty()
+        });
+    }
+
+    /// The entries of a manifest whose checkpoint is everything installed.
+    pub(crate) fn entries(&self) -> Vec<CollectionEntry> {
+        let map = self.map.read();
+        let live = map.by_id.values().filter(|c| c.dropped().is_none());
+        live.map(|collection| {
+            let (documents, highest_id) = collection.installed();
+            CollectionEntry {
+                id: collection.id,
+                created_ts: collection.created,
+                documents,
+                highest_id,
+                name: collection.name.clone(),
+            }
+        })
+        .collect()
+    }
+}

@@ -1,0 +1,141 @@
+//! Creating a database: built beside its place, then renamed into it, so that a directory with the
+//! database's name always holds a whole one.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use docdb_types::{DEFAULT_COLLECTION, ErrorKind};
+use docdb_vfs::{RealVfs, Vfs};
+use docdb_wal::{FlushDriver, ManualDriver, Wal, WalOptions};
+
+use crate::db::Db;
+use crate::driver::OwnThreads;
+use crate::error::{Error, Result};
+use crate::manifest::{self, CollectionEntry, MANIFEST, Manifest, ReplaceError};
+use crate::open::{WAL_DIR, building_dir};
+use crate::options::DbOptions;
+
+impl Db {
+    /// Creates a database in `dir`, which must not exist, in an existing directory. It is durable when
+    /// this returns, and it is there as a whole or not at all whatever happens before.
+    ///
+    /// # Errors
+    /// `AlreadyExists`; `DiskFull`; `Io`.
+    pub fn create(
+        vfs: Arc<dyn Vfs>,
+        dir: &Path,
+        options: DbOptions,
+        driver: Arc<dyn FlushDriver>,
+    ) -> Result<Db> {
+        if vfs.exists(dir)? {
+            return Err(Error::new(
+                ErrorKind::AlreadyExists,
+                format!("{} exists already", dir.display()),
+            ));
+        }
+        let building = building_dir(dir);
+        remove_building(vfs.as_ref(), &building)?;
+        build(&vfs, &building, &options)?;
+        vfs.rename(&building, dir)?;
+        vfs.sync_dir(&parent(dir))?;
+        Db::open_manual(vfs, dir, options, driver)
+    }
+
+    /// Opens the database in `dir` on this machine's disk, creating it if the directory does not
+    /// exist or is empty. The database runs its own background work on two threads, which end when
+    /// it is closed or when its last handle is dropped.
+    ///
+    /// # Errors
+    /// As [`Db::open_manual`] and [`Db::create`].
+    pub fn open(dir: impl AsRef<Path>) -> Result<Db> {
+        Db::open_with(dir, DbOptions::default())
+    }
+
+    /// As [`Db::open`], with options. `options.maintainer` is replaced.
+    ///
+    /// # Errors
+    /// As [`Db::open`].
+    pub fn open_with(dir: impl AsRef<Path>, mut options: DbOptions) -> Result<Db> {
+        let dir = dir.as_ref();
+        let vfs: Arc<dyn Vfs> = Arc::new(RealVfs::new());
+        let threads = OwnThreads::start()?;
+        options.maintainer = Some(threads.maintainer());
+        let driver = threads.flush_driver();
+        let exists = vfs.exists(dir)?;
+        let db = if exists && !vfs.list(dir)?.is_empty() {
+            Db::open_manual(vfs, dir, options, driver)?
+        } else {
+            if exists {
+                vfs.remove_dir(dir)?;
+            }
+            Db::create(vfs, dir, options, driver)?
+        };
+        threads.serve(&db);
+        Ok(Db {
+            threads: Some(Arc::new(threads)),
+            ..db
+        })
+    }
+}
+
+fn parent(dir: &Path) -> PathBuf {
+    match dir.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
+        _ => PathBuf::from("."),
+    }
+}
+
+fn build(vfs: &Arc<dyn Vfs>, building: &Path, options: &DbOptions) -> Result<()> {
+    vfs.create_dir(building)?;
+    let wal_dir = building.join(WAL_DIR);
+    vfs.create_dir(&wal_dir)?;
+    let mut wal_options = WalOptions::default();
+    wal_options.durability = options.durability;
+    wal_options.segment_bytes_min = options.segment_bytes_min;
+    wal_options.segment_bytes_max = options.segment_bytes_max;
+    let wal = Wal::create(
+        Arc::clone(vfs),
+        &wal_dir,
+        wal_options,
+        Arc::new(ManualDriver),
+    )?;
+    wal.close()?;
+    let manifest = Manifest {
+        edit: 1,
+        wal_id: wal.id(),
+        next_collection: 1,
+        next_data_file: 1,
+        next_run: 1,
+        collections: vec![CollectionEntry {
+            id: 0,
+            created_ts: 0,
+            documents: 0,
+            highest_id: None,
+            name: DEFAULT_COLLECTION.to_owned(),
+        }],
+        ..Manifest::default()
+    };
+    manifest::replace(vfs.as_ref(), building, &manifest).map_err(|error| match error {
+        ReplaceError::Abandoned(error) | ReplaceError::Final(error) => error,
+    })
+}
+
+/// Removes what an interrupted creation left: never a database, since that would have its name.
+fn remove_building(vfs: &dyn Vfs, building: &Path) -> Result<()> {
+    if !vfs.exists(building)? {
+        return Ok(());
+    }
+    let wal_dir = building.join(WAL_DIR);
+    if vfs.exists(&wal_dir)? {
+        for name in vfs.list(&wal_dir)? {
+            vfs.remove_file(&wal_dir.join(name))?;
+        }
+        vfs.remove_dir(&wal_dir)?;
+    }
+    for name in vfs.list(building)? {
+        debug_assert!(name.starts_with(MANIFEST), "unexpected {name}");
+        vfs.remove_file(&building.join(name))?;
+    }
+    vfs.remove_dir(building)?;
+    Ok(())
+}

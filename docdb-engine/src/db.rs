@@ -1,0 +1,276 @@
+//! One database: its parts, and the watermarks that tie them together.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use docdb_datafile::DocStore;
+use docdb_index::Index;
+use docdb_mvcc::{CommitTs, Snapshot, SnapshotRegistry};
+use docdb_types::ErrorKind;
+use docdb_vfs::{DirLock, Vfs};
+use docdb_wal::{Lsn, Wal};
+use parking_lot::Mutex;
+
+use crate::checkpoint::Checkpointer;
+use crate::collections::Collections;
+use crate::commit::Sequencer;
+use crate::driver::OwnThreads;
+use crate::error::{Error, Result};
+use crate::options::DbOptions;
+use crate::pointer::DocPtr;
+use crate::report::RecoveryReport;
+use crate::stats::DbStats;
+
+/// An open database. Handles are cheap to clone and shared between threads.
+#[derive(Clone)]
+pub struct Db {
+    pub(crate) inner: Arc<Inner>,
+    /// Set if the database runs its own background work; ends it with the last handle.
+    pub(crate) threads: Option<Arc<OwnThreads>>,
+}
+
+pub(crate) type DocIndex = Index<Arc<[u8]>, DocPtr>;
+
+/// Invariants:
+/// - every commit is one log record, and the commit's number is the record's LSN;
+/// - a commit is visible when it is durable and completely installed:
+///   `visible_ts = min(durable_lsn, installed_ts)`;
+/// - only the holder of `sequencer` appends to the log and installs, so both happen in commit order.
+///
+/// Lock order: `checkpointer`, then `sequencer`, then the log's and the index's own.
+pub(crate) struct Inner {
+    pub(crate) vfs: Arc<dyn Vfs>,
+    pub(crate) dir: PathBuf,
+    pub(crate) options: DbOptions,
+    pub(crate) lock: Mutex<Option<Box<dyn DirLock>>>,
+    pub(crate) wal: Wal,
+    pub(crate) index: DocIndex,
+    pub(crate) store: DocStore,
+    pub(crate) collections: Collections,
+    pub(crate) snapshots: SnapshotRegistry,
+    pub(crate) installed_ts: AtomicU64,
+    pub(crate) sequencer: Mutex<Sequencer>,
+    pub(crate) checkpointer: Mutex<Checkpointer>,
+    pub(crate) closed: AtomicBool,
+    /// A failed replacement of the manifest: the files on the device are in doubt.
+    pub(crate) poisoned: OnceLock<Error>,
+    /// Bytes of commits since the last checkpoint began.
+    pub(crate) logged_bytes: AtomicU64,
+    /// When the first of them was logged, in nanoseconds of the clock plus 1; 0 if there is none.
+    pub(crate) dirty_since: AtomicU64,
+    pub(crate) counters: Counters,
+    pub(crate) report: RecoveryReport,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) commits: AtomicU64,
+    pub(crate) refused: AtomicU64,
+    pub(crate) checkpoints: AtomicU64,
+    pub(crate) checkpoint_ts: AtomicU64,
+    pub(crate) last_checkpoint_nanos: AtomicU64,
+}
+
+impl Inner {
+    /// The newest commit that readers see.
+    pub(crate) fn visible(&self) -> CommitTs {
+        // Installed first: what is read second can only have grown, and the minimum stays true.
+        let installed = self.installed_ts.load(Ordering::Acquire);
+        CommitTs(installed.min(self.wal.durable_lsn().0))
+    }
+
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        self.snapshots.register(self.vfs.now(), || self.visible())
+    }
+
+    pub(crate) fn check_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) {
+            Err(Error::closed())
+        } else {
+            Ok(())
+        }
+    }
+
+    pub(crate) fn check_writable(&self) -> Result<()> {
+        self.check_open()?;
+        match self.poisoned.get() {
+            Some(cause) => Err(poisoned(cause)),
+            None => Ok(()),
+        }
+    }
+
+    /// The bytes of what no checkpoint has written yet.
+    pub(crate) fn delta_bytes(&self) -> u64 {
+        let stats = self.index.stats();
+        (stats.active_bytes + stats.frozen_bytes + stats.retired_bytes) as u64
+    }
+
+    /// When the oldest change that is only in the log was made.
+    pub(crate) fn dirty_since(&self) -> Option<Duration> {
+        match self.dirty_since.load(Ordering::Acquire) {
+            0 => None,
+            nanos => Some(Duration::from_nanos(nanos - 1)),
+        }
+    }
+
+    pub(crate) fn request_maintenance(&self) {
+        if let Some(maintainer) = &self.options.maintainer {
+            maintainer.request();
+        }
+    }
+}
+
+/// The answer to writes after the database's writing has ended.
+pub(crate) fn poisoned(cause: &Error) -> Error {
+    Error::new(
+        ErrorKind::Poisoned,
+        format!("the database accepts no writes since a write failed: {cause}; open it again"),
+    )
+}
+
+impl Db {
+    /// What opening the database found and did.
+    pub fn recovery_report(&self) -> &RecoveryReport {
+        &self.inner.report
+    }
+
+    /// The database's log.
+    pub fn wal(&self) -> &Wal {
+        &self.inner.wal
+    }
+
+    /// The newest version that readers see.
+    pub fn visible_version(&self) -> u64 {
+        self.inner.visible().0
+    }
+
+    /// Does what is due: ends unused snapshots, frees what only they kept, prepares the log's next
+    /// segment, and takes a checkpoint if enough has been logged or the oldest change that is only in
+    /// the log is old enough. Returns whether a checkpoint was taken.
+    ///
+    /// # Errors
+    /// Those of [`Db::checkpoint`].
+    pub fn maintenance_step(&self) -> Result<bool> {
+        let inner = &self.inner;
+        inner.check_open()?;
+        let now = inner.vfs.now();
+        let options = &inner.options;
+        inner
+            .snapshots
+            .expire(now, options.snapshot_idle_max, options.snapshot_age_max);
+        inner.release();
+        inner.wal.run_steps();
+        if !inner.checkpoint_is_due(now) {
+            return Ok(false);
+        }
+        inner.checkpoint()?;
+        Ok(true)
+    }
+
+    /// The time, by the clock of the file system seam, at which [`Db::maintenance_step`] has something
+    /// to do; `None` if nothing is to come before the next write.
+    pub fn maintenance_due(&self) -> Option<Duration> {
+        let inner = &self.inner;
+        if inner.closed.load(Ordering::Acquire) || inner.wal.poisoned().is_some() {
+            return None;
+        }
+        if inner.logged_bytes.load(Ordering::Relaxed) >= inner.options.checkpoint_wal_bytes {
+            return Some(Duration::ZERO);
+        }
+        let checkpoint = inner
+            .dirty_since()
+            .map(|since| since + inner.options.checkpoint_interval);
+        let expiry = (inner.snapshots.lease_count() > 0)
+            .then(|| inner.vfs.now() + inner.options.snapshot_idle_max);
+        match (checkpoint, expiry) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// Figures of the database.
+    pub fn stats(&self) -> DbStats {
+        let inner = &self.inner;
+        let visible = inner.visible();
+        let collections = inner.collections.list_at(visible);
+        let index = inner.index.stats();
+        let files = inner.store.files();
+        let wal = inner.wal.stats();
+        DbStats {
+            documents: collections.iter().map(|c| c.count_at(visible)).sum(),
+            collections: collections.len() as u64,
+            commits: inner.counters.commits.load(Ordering::Relaxed),
+            refused: inner.counters.refused.load(Ordering::Relaxed),
+            visible_version: visible.0,
+            checkpoint_version: inner.counters.checkpoint_ts.load(Ordering::Relaxed),
+            checkpoints: inner.counters.checkpoints.load(Ordering::Relaxed),
+            last_checkpoint: Duration::from_nanos(
+                inner.counters.last_checkpoint_nanos.load(Ordering::Relaxed),
+            ),
+            poisoned: wal.poisoned || inner.poisoned.get().is_some(),
+            wal,
+            data_files: files.len() as u64,
+            data_bytes: files.iter().map(|file| file.bytes).sum(),
+            runs: index.runs as u64,
+            delta_bytes: (index.active_bytes + index.frozen_bytes + index.retired_bytes) as u64,
+            delta_bytes_max: inner.options.memory_bytes_max,
+            run_bytes: index.run_bytes as u64,
+            snapshots: (inner.snapshots.open_count() + inner.snapshots.lease_count()) as u64,
+            oldest_snapshot: inner
+                .snapshots
+                .oldest_age(inner.vfs.now())
+                .unwrap_or_default(),
+        }
+    }
+
+    /// Makes everything durable, takes a checkpoint, marks the log as closed cleanly and gives up the
+    /// directory. Every later call, through any handle, answers `Closed`; tickets settle first.
+    ///
+    /// # Errors
+    /// Those of [`Db::checkpoint`]. The database is closed all the same, and nothing acknowledged is
+    /// lost: the next open replays the log.
+    pub fn close(&self) -> Result<()> {
+        if let Some(threads) = &self.threads {
+            threads.stop();
+        }
+        self.inner.close()
+    }
+}
+
+impl Inner {
+    pub(crate) fn close(&self) -> Result<()> {
+        {
+            let _sequencer = self.sequencer.lock();
+            if self.closed.swap(true, Ordering::AcqRel) {
+                return Ok(());
+            }
+        }
+        let outcome = self.checkpoint_at_close();
+        *self.lock.lock() = None;
+        outcome
+    }
+
+    fn checkpoint_at_close(&self) -> Result<()> {
+        let checkpoint = self.checkpoint();
+        // Clean only if what the log says needs no second look.
+        let sealed = self.wal.close().map_err(Error::from);
+        checkpoint.and(sealed)
+    }
+
+    /// The record that must be durable before anyone may learn of commit `ts`.
+    pub(crate) fn watch(&self, ts: CommitTs) -> Option<docdb_wal::CommitTicket> {
+        (self.wal.durable_lsn().0 < ts.0).then(|| self.wal.watch(Lsn(ts.0)))
+    }
+}
+
+impl fmt::Debug for Db {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Db")
+            .field("dir", &self.inner.dir)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,7 @@
+//! What a checkpoint has made permanent: one file, replaced as a whole.
+
+pub(crate) mod format;
+mod store;
+
+pub(crate) use format::{CollectionEntry, DataFileEntry, Manifest, RunEntry};
+pub(crate) use store::{MANIFEST, MANIFEST_TEMPORARY, ReplaceError, read, replace};

@@ -1,0 +1,297 @@
+//! Opening a database: judge everything, then act.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, OnceLock};
+
+use docdb_datafile::{DataFile, DocStore, FileIdentity, data_file_name, parse_data_file_name};
+use docdb_index::{
+    Index, IndexOptions, Key, Place, Run, RunIdentity, parse_run_file_name, run_file_name,
+};
+use docdb_mvcc::{CommitTs, SnapshotRegistry};
+use docdb_types::ErrorKind;
+use docdb_vfs::Vfs;
+use docdb_wal::{FlushDriver, Lsn, Recovery, Replayed, WalOptions};
+use parking_lot::Mutex;
+
+use crate::checkpoint::Checkpointer;
+use crate::collections::{Collection, Collections};
+use crate::commit::Sequencer;
+use crate::db::{Counters, Db, DocIndex, Inner};
+use crate::error::{Error, Result};
+use crate::manifest::{self, MANIFEST, MANIFEST_TEMPORARY, Manifest};
+use crate::options::DbOptions;
+use crate::record::{self, KIND_COMMIT, OpKind};
+use crate::report::RecoveryReport;
+
+/// The log's directory within that of its database.
+pub(crate) const WAL_DIR: &str = "wal";
+
+impl Db {
+    /// Opens the database in `dir`. Starts no thread: `driver` is told when the log wants flushing,
+    /// and the caller steps [`Db::maintenance_step`].
+    ///
+    /// Recovery first judges and changes nothing; what it finds damaged is an error, and the
+    /// directory is as it was.
+    ///
+    /// # Errors
+    /// `InUse` if another owner has the directory; `Corrupt` naming the file; `UnsupportedVersion`;
+    /// `Io`.
+    pub fn open_manual(
+        vfs: Arc<dyn Vfs>,
+        dir: &Path,
+        options: DbOptions,
+        driver: Arc<dyn FlushDriver>,
+    ) -> Result<Db> {
+        let started = vfs.now();
+        let lock = vfs.lock_dir(dir).map_err(|error| match error.kind() {
+            std::io::ErrorKind::WouldBlock => Error::new(
+                ErrorKind::InUse,
+                format!("{} is in use by another process or handle", dir.display()),
+            ),
+            _ => error.into(),
+        })?;
+        let manifest = manifest::read(vfs.as_ref(), dir)?;
+        let files = Files::classify(vfs.as_ref(), dir, &manifest)?;
+        let runs = open_runs(vfs.as_ref(), dir, &manifest)?;
+        let store = open_data_files(vfs.as_ref(), dir, &manifest)?;
+        let index_options = IndexOptions {
+            shards: options.index_shards,
+            hash_seed: random_seed(vfs.as_ref()),
+        };
+        let mut replay = Replay {
+            index: Index::new(index_options, runs),
+            collections: Collections::restore(&manifest.collections, manifest.checkpoint_ts),
+            next_collection: manifest.next_collection,
+            commits: 0,
+        };
+        let verdict = Recovery::judge(
+            Arc::clone(&vfs),
+            &dir.join(WAL_DIR),
+            wal_options(&options, &manifest),
+            &mut |record| replay.apply(record),
+        )?;
+
+        // Judged: from here on files change.
+        files.remove_leftovers(vfs.as_ref(), dir)?;
+        let (wal, wal_report) = verdict.act(driver)?;
+        wal.retire_below(Lsn(manifest.checkpoint_ts + 1))?;
+        let report = RecoveryReport {
+            checkpoint_version: manifest.checkpoint_ts,
+            commits: replay.commits,
+            removed: files.leftovers,
+            foreign: files.foreign,
+            total_time: vfs.now().saturating_sub(started),
+            wal: wal_report,
+        };
+        let counters = Counters {
+            checkpoint_ts: AtomicU64::new(manifest.checkpoint_ts),
+            ..Counters::default()
+        };
+        let dirty_since = if replay.commits > 0 {
+            vfs.now().as_nanos() as u64 + 1
+        } else {
+            0
+        };
+        let inner = Inner {
+            dir: dir.to_path_buf(),
+            options,
+            lock: Mutex::new(Some(lock)),
+            installed_ts: AtomicU64::new(report.wal.last_lsn),
+            wal,
+            index: replay.index,
+            store,
+            collections: replay.collections,
+            snapshots: SnapshotRegistry::new(),
+            sequencer: Mutex::new(Sequencer::new(replay.next_collection)),
+            checkpointer: Mutex::new(Checkpointer::new(manifest)),
+            closed: AtomicBool::new(false),
+            poisoned: OnceLock::new(),
+            logged_bytes: AtomicU64::new(report.wal.payload_bytes),
+            dirty_since: AtomicU64::new(dirty_since),
+            counters,
+            report,
+            vfs,
+        };
+        if dirty_since > 0 {
+            inner.request_maintenance();
+        }
+        Ok(Db {
+            inner: Arc::new(inner),
+            threads: None,
+        })
+    }
+}
+
+pub(crate) fn wal_options(options: &DbOptions, manifest: &Manifest) -> WalOptions {
+    let mut wal = WalOptions::default();
+    wal.durability = options.durability;
+    wal.segment_bytes_min = options.segment_bytes_min;
+    wal.segment_bytes_max = options.segment_bytes_max;
+    wal.keep_segments = options.keep_segments;
+    wal.wal_id = Some(manifest.wal_id);
+    wal.start_lsn = Some(Lsn(manifest.checkpoint_ts + 1));
+    wal.proven_lsn = Lsn(manifest.proven_lsn);
+    wal
+}
+
+fn random_seed(vfs: &dyn Vfs) -> u64 {
+    let mut raw = [0; 8];
+    vfs.fill_random(&mut raw);
+    u64::from_le_bytes(raw)
+}
+
+fn open_runs(
+    vfs: &dyn Vfs,
+    dir: &Path,
+    manifest: &Manifest,
+) -> Result<Vec<Arc<Run<crate::pointer::DocPtr>>>> {
+    manifest
+        .runs
+        .iter()
+        .map(|entry| {
+            let path = dir.join(run_file_name(entry.number));
+            must_exist(vfs, &path)?;
+            let identity = RunIdentity {
+                number: entry.number,
+                salt: entry.salt,
+            };
+            Ok(Arc::new(Run::open(vfs, &path, identity)?))
+        })
+        .collect()
+}
+
+fn open_data_files(vfs: &dyn Vfs, dir: &Path, manifest: &Manifest) -> Result<DocStore> {
+    let store = DocStore::new();
+    for entry in &manifest.data_files {
+        let path = dir.join(data_file_name(entry.number));
+        must_exist(vfs, &path)?;
+        let identity = FileIdentity {
+            number: entry.number,
+            salt: entry.salt,
+        };
+        store.add(DataFile::open(vfs, &path, identity, entry.durable_bytes)?);
+    }
+    Ok(store)
+}
+
+fn must_exist(vfs: &dyn Vfs, path: &Path) -> Result<()> {
+    if vfs.exists(path)? {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Corrupt,
+        format!("{} is missing, but the manifest names it", path.display()),
+    ))
+}
+
+/// What stands in the directory beside what the manifest names.
+struct Files {
+    /// Files of interrupted checkpoints: ours by name, and in no manifest.
+    leftovers: Vec<String>,
+    foreign: Vec<String>,
+}
+
+impl Files {
+    fn classify(vfs: &dyn Vfs, dir: &Path, manifest: &Manifest) -> Result<Files> {
+        let data: BTreeSet<u32> = manifest
+            .data_files
+            .iter()
+            .map(|entry| entry.number)
+            .collect();
+        let runs: BTreeSet<u64> = manifest.runs.iter().map(|entry| entry.number).collect();
+        let mut files = Files {
+            leftovers: Vec::new(),
+            foreign: Vec::new(),
+        };
+        for name in vfs.list(dir)? {
+            if name == MANIFEST || name == WAL_DIR {
+                continue;
+            }
+            let leftover = match (parse_data_file_name(&name), parse_run_file_name(&name)) {
+                (Some(number), _) if data.contains(&number) => continue,
+                (_, Some(number)) if runs.contains(&number) => continue,
+                (Some(_), _) | (_, Some(_)) => true,
+                (None, None) => name == MANIFEST_TEMPORARY,
+            };
+            if leftover {
+                files.leftovers.push(name);
+            } else {
+                files.foreign.push(name);
+            }
+        }
+        Ok(files)
+    }
+
+    fn remove_leftovers(&self, vfs: &dyn Vfs, dir: &Path) -> Result<()> {
+        for name in &self.leftovers {
+            vfs.remove_file(&dir.join(name))?;
+        }
+        if !self.leftovers.is_empty() {
+            vfs.sync_dir(dir)?;
+        }
+        Ok(())
+    }
+}
+
+/// The state that the log's records are applied to.
+struct Replay {
+    index: DocIndex,
+    collections: Collections,
+    next_collection: u32,
+    commits: u64,
+}
+
+impl Replay {
+    fn apply(&mut self, record: Replayed<'_>) -> std::result::Result<(), String> {
+        if record.kind != KIND_COMMIT {
+            return Err(format!(
+                "record {} is of the unknown kind {}",
+                record.lsn, record.kind
+            ));
+        }
+        let ts = CommitTs(record.lsn.0);
+        for op in record::decode(record.payload)? {
+            match op.kind {
+                OpKind::Put | OpKind::Delete => {
+                    let collection = self.collections.by_id(op.collection).ok_or_else(|| {
+                        format!(
+                            "record {ts} writes to the unknown collection {}",
+                            op.collection
+                        )
+                    })?;
+                    let (place, change) = match op.kind {
+                        OpKind::Delete => (Place::Deleted, -1),
+                        _ => (Place::Memory(Arc::from(op.body)), i64::from(!op.existed)),
+                    };
+                    // No snapshot is older than the end of the replay.
+                    self.index
+                        .install(Key::new(op.collection, op.id), ts, place, ts);
+                    collection.record(ts, change, Some(op.id), ts);
+                }
+                OpKind::CreateCollection => {
+                    let name = std::str::from_utf8(op.body)
+                        .map_err(|_| format!("record {ts} names a collection in no UTF-8"))?;
+                    self.collections
+                        .add(Collection::new(op.collection, name.to_owned(), ts));
+                    self.next_collection = self.next_collection.max(op.collection + 1);
+                }
+                OpKind::DropCollection => {
+                    if let Some(collection) = self.collections.by_id(op.collection) {
+                        self.collections.drop_at(&collection, ts);
+                    }
+                }
+            }
+        }
+        self.commits += 1;
+        Ok(())
+    }
+}
+
+/// The directory in which a database is built before it gets its name.
+pub(crate) fn building_dir(dir: &Path) -> PathBuf {
+    let mut name = dir.file_name().unwrap_or_default().to_os_string();
+    name.push(".creating");
+    dir.with_file_name(name)
+}

@@ -1,0 +1,69 @@
+//! How a database behaves.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use docdb_wal::Durability;
+
+/// Told by a database that [`Db::maintenance_step`](crate::Db::maintenance_step) has something to do
+/// now or, after a quiet time, will have within the checkpoint interval.
+///
+/// Called on the path of commits: it must only note the wish.
+pub trait Maintainer: Send + Sync + fmt::Debug {
+    /// Maintenance is wanted.
+    fn request(&self);
+}
+
+/// The options of a database. Build them from [`DbOptions::default`].
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct DbOptions {
+    /// When a commit is acknowledged.
+    pub durability: Durability,
+    /// A checkpoint is due when this many bytes of records have been logged since the last one.
+    pub checkpoint_wal_bytes: u64,
+    /// A checkpoint is due when the oldest change that is only in the log is this old.
+    pub checkpoint_interval: Duration,
+    /// Budget for documents and index entries that no checkpoint has written yet, in bytes. Writers
+    /// wait at it, then get MemoryLimit.
+    pub memory_bytes_max: u64,
+    /// Shards of the in-memory index; a power of two.
+    pub index_shards: usize,
+    /// Size of the first log segment in bytes; they double from there.
+    pub segment_bytes_min: u64,
+    /// Size in bytes at which log segments stop growing.
+    pub segment_bytes_max: u64,
+    /// Log segments kept beyond what recovery needs.
+    pub keep_segments: usize,
+    /// A data file takes no more checkpoints once it is larger than this.
+    pub data_file_bytes_max: u64,
+    /// Index runs are merged when there are more than this.
+    pub runs_max: usize,
+    /// The snapshot of a cursor ends when it has not been used for this long.
+    pub snapshot_idle_max: Duration,
+    /// The snapshot of a cursor ends when it is this old.
+    pub snapshot_age_max: Duration,
+    /// Told when maintenance is wanted.
+    pub maintainer: Option<Arc<dyn Maintainer>>,
+}
+
+impl Default for DbOptions {
+    fn default() -> Self {
+        Self {
+            durability: Durability::Full,
+            checkpoint_wal_bytes: 64 << 20,
+            checkpoint_interval: Duration::from_secs(30),
+            memory_bytes_max: 256 << 20,
+            index_shards: 256,
+            segment_bytes_min: 256 << 10,
+            segment_bytes_max: 64 << 20,
+            keep_segments: 2,
+            data_file_bytes_max: 256 << 20,
+            runs_max: 8,
+            snapshot_idle_max: Duration::from_secs(60),
+            snapshot_age_max: Duration::from_secs(3600),
+            maintainer: None,
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Reads of single documents and of figures, each at one visible commit. They take no lock that a
+//! writer holds during I/O, and never wait for a flush.
+
+use docdb_datafile::FrameId;
+use docdb_index::{IndexError, Key, Lookup, Place, ReadMode, Version};
+use docdb_mvcc::CommitTs;
+use docdb_types::ErrorKind;
+
+use crate::body::Body;
+use crate::db::{Db, Inner};
+use crate::error::{Error, Result};
+use crate::ops::{CollectionInfo, Document, Ready};
+use crate::pointer::DocPtr;
+
+/// How often a read without a registered snapshot is tried before it registers one.
+const UNREGISTERED_TRIES: usize = 4;
+
+impl Db {
+    /// The document with that id, in its newest visible version.
+    ///
+    /// # Errors
+    /// `NotFound`, `CollectionNotFound`; `Corrupt` if what is stored does not verify; `Io`;
+    /// `Closed`.
+    pub fn read(&self, collection: &str, id: u64) -> Result<Document> {
+        match self.inner.read(collection, id, ReadMode::Blocking)? {
+            Ready::Now(document) => Ok(document),
+            Ready::WouldBlock => Err(would_block()),
+        }
+    }
+
+    /// As [`Db::read`], if that needs no wait for the device.
+    ///
+    /// # Errors
+    /// As `read`.
+    pub fn read_nowait(&self, collection: &str, id: u64) -> Result<Ready<Document>> {
+        self.inner.read(collection, id, ReadMode::NoWait)
+    }
+
+    /// Whether the document exists.
+    ///
+    /// # Errors
+    /// As [`Db::read`], without `NotFound`.
+    pub fn exists(&self, collection: &str, id: u64) -> Result<bool> {
+        match self.inner.exists(collection, id, ReadMode::Blocking)? {
+            Ready::Now(exists) => Ok(exists),
+            Ready::WouldBlock => Err(would_block()),
+        }
+    }
+
+    /// As [`Db::exists`], if that needs no wait for the device.
+    ///
+    /// # Errors
+    /// As `exists`.
+    pub fn exists_nowait(&self, collection: &str, id: u64) -> Result<Ready<bool>> {
+        self.inner.exists(collection, id, ReadMode::NoWait)
+    }
+
+    /// How many documents the collection holds.
+    ///
+    /// # Errors
+    /// `CollectionNotFound`, `Closed`.
+    pub fn count(&self, collection: &str) -> Result<u64> {
+        self.inner.check_open()?;
+        let snapshot = self.inner.snapshot();
+        let collection = self.inner.collections.at(collection, snapshot.ts())?;
+        Ok(collection.count_at(snapshot.ts()))
+    }
+
+    /// The collections, by name, all counted in one snapshot.
+    ///
+    /// # Errors
+    /// `Closed`.
+    pub fn collections(&self) -> Result<Vec<CollectionInfo>> {
+        self.inner.check_open()?;
+        let snapshot = self.inner.snapshot();
+        let list = self.inner.collections.list_at(snapshot.ts());
+        Ok(list
+            .iter()
+            .map(|collection| CollectionInfo {
+                id: collection.id,
+                name: collection.name.clone(),
+                documents: collection.count_at(snapshot.ts()),
+            })
+            .collect())
+    }
+}
+
+fn would_block() -> Error {
+    Error::new(
+        ErrorKind::Internal,
+        "a read that may block answered that it would block",
+    )
+}
+
+pub(crate) type Found = Version<std::sync::Arc<[u8]>, DocPtr>;
+
+impl Inner {
+    fn read(&self, collection: &str, id: u64, mode: ReadMode) -> Result<Ready<Document>> {
+        match self.find(collection, id, mode)? {
+            Ready::Now((key, Some(version))) => {
+                self.body(key, &version, mode).map(|body| match body {
+                    Ready::Now(body) => Ready::Now(Document {
+                        version: version.ts.0,
+                        body,
+                    }),
+                    Ready::WouldBlock => Ready::WouldBlock,
+                })
+            }
+            Ready::Now((_, None)) => Err(Error::document_missing(collection, id)),
+            Ready::WouldBlock => Ok(Ready::WouldBlock),
+        }
+    }
+
+    fn exists(&self, collection: &str, id: u64, mode: ReadMode) -> Result<Ready<bool>> {
+        Ok(match self.find(collection, id, mode)? {
+            Ready::Now((_, version)) => Ready::Now(version.is_some()),
+            Ready::WouldBlock => Ready::WouldBlock,
+        })
+    }
+
+    /// The version of a document that is visible now.
+    fn find(
+        &self,
+        collection: &str,
+        id: u64,
+        mode: ReadMode,
+    ) -> Result<Ready<(Key, Option<Found>)>> {
+        self.check_open()?;
+        // A point read does without registering a snapshot: if a writer prunes the version that is
+        // sought in between, the answer is taken at a newer commit.
+        for _ in 0..UNREGISTERED_TRIES {
+            if let Some(found) = self.find_at(collection, id, self.visible(), mode)? {
+                return Ok(found);
+            }
+        }
+        let snapshot = self.snapshot();
+        self.find_at(collection, id, snapshot.ts(), mode)?
+            .ok_or_else(|| Error::new(ErrorKind::Internal, "a registered snapshot was pruned"))
+    }
+
+    /// `None` if what existed at `ts` is no longer kept.
+    fn find_at(
+        &self,
+        collection: &str,
+        id: u64,
+        ts: CommitTs,
+        mode: ReadMode,
+    ) -> Result<Option<Ready<(Key, Option<Found>)>>> {
+        let key = Key::new(self.collections.at(collection, ts)?.id, id);
+        Ok(match self.index.get(key, ts, mode) {
+            Ok(Lookup::Found(version)) => Some(Ready::Now((key, Some(version)))),
+            Ok(Lookup::Absent) => Some(Ready::Now((key, None))),
+            Ok(Lookup::Pruned) => None,
+            Err(IndexError::WouldBlock) => Some(Ready::WouldBlock),
+            Err(error) => return Err(error.into()),
+        })
+    }
+
+    /// The bytes of a version.
+    pub(crate) fn body(&self, key: Key, version: &Found, mode: ReadMode) -> Result<Ready<Body>> {
+        let pointer = match &version.place {
+            Place::Memory(bytes) => {
+                return Ok(Ready::Now(Body::from(std::sync::Arc::clone(bytes))));
+            }
+            Place::Stored(pointer) => pointer.0,
+            Place::Deleted => {
+                return Err(Error::new(
+                    ErrorKind::Internal,
+                    "a deleted document was read",
+                ));
+            }
+        };
+        let frame = FrameId {
+            collection: key.collection,
+            id: key.id,
+            version: version.ts.0,
+        };
+        Ok(match mode {
+            ReadMode::Blocking => Ready::Now(self.store.read(pointer, &frame)?.into()),
+            ReadMode::NoWait => match self.store.read_nowait(pointer, &frame)? {
+                Some(bytes) => Ready::Now(bytes.into()),
+                None => Ready::WouldBlock,
+            },
+        })
+    }
+}

@@ -1,0 +1,208 @@
+//! Ordered scans of a collection from one snapshot, in bounded memory.
+
+use std::sync::Arc;
+
+use docdb_index::{Direction, Key, ReadMode};
+use docdb_mvcc::{CommitTs, Snapshot};
+use docdb_types::ErrorKind;
+
+use crate::body::Body;
+use crate::cursor::Cursor;
+use crate::db::{Db, Inner};
+use crate::error::{Error, Result};
+use crate::ops::Ready;
+
+/// What to scan.
+#[derive(Debug, Clone, Default)]
+pub struct ScanRequest {
+    /// The collection's name.
+    pub collection: String,
+    /// The lowest id, inclusive; `None` for no bound. Lower and upper whatever the direction.
+    pub from: Option<u64>,
+    /// The highest id, inclusive; `None` for no bound.
+    pub to: Option<u64>,
+    /// The most documents; `None` for all.
+    pub limit: Option<u64>,
+    /// From high ids to low ones.
+    pub reverse: bool,
+    /// Go on behind where an earlier scan was cut short, in its snapshot.
+    pub cursor: Option<Vec<u8>>,
+    /// With a cursor: go on in a new snapshot if that of the cursor is gone.
+    pub at_latest: bool,
+}
+
+/// A document of a scan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScanItem {
+    /// Its id.
+    pub id: u64,
+    /// The number of the commit that wrote it.
+    pub version: u64,
+    /// Its bytes.
+    pub body: Body,
+}
+
+/// A scan under way. Its snapshot is kept until it is dropped.
+#[derive(Debug)]
+pub struct Scan {
+    db: Db,
+    snapshot: Snapshot,
+    collection: u32,
+    reverse: bool,
+    index: docdb_index::Scan,
+    left: Option<u64>,
+    last_id: Option<u64>,
+    done: bool,
+}
+
+impl Db {
+    /// Starts a scan.
+    ///
+    /// # Errors
+    /// `CollectionNotFound`; `InvalidArgument` for a limit of 0 or a cursor that does not fit;
+    /// `SnapshotTooOld` if the cursor's snapshot is gone; `Closed`.
+    pub fn scan(&self, request: &ScanRequest) -> Result<Scan> {
+        let inner = &self.inner;
+        inner.check_open()?;
+        if request.limit == Some(0) {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                "a scan's limit must be above 0",
+            ));
+        }
+        let cursor = request.cursor.as_deref().map(Cursor::decode).transpose()?;
+        let snapshot = match cursor {
+            Some(cursor) => inner.resume(cursor, request.at_latest)?,
+            None => inner.snapshot(),
+        };
+        let collection = inner.collections.at(&request.collection, snapshot.ts())?;
+        let from = Key::new(collection.id, request.from.unwrap_or(0));
+        let to = Key::new(collection.id, request.to.unwrap_or(u64::MAX));
+        let direction = if request.reverse {
+            Direction::Descending
+        } else {
+            Direction::Ascending
+        };
+        let mut index = inner.index.scan(from, to, direction, snapshot.ts());
+        if let Some(cursor) = cursor {
+            if cursor.collection != collection.id || cursor.reverse != request.reverse {
+                return Err(Error::new(
+                    ErrorKind::InvalidArgument,
+                    "the cursor belongs to another collection or direction",
+                ));
+            }
+            index = index.after(Key::new(collection.id, cursor.last_id));
+        }
+        Ok(Scan {
+            db: self.clone(),
+            snapshot,
+            collection: collection.id,
+            reverse: request.reverse,
+            index,
+            left: request.limit,
+            last_id: None,
+            done: false,
+        })
+    }
+}
+
+impl Inner {
+    fn resume(&self, cursor: Cursor, at_latest: bool) -> Result<Snapshot> {
+        let ts = CommitTs(cursor.snapshot);
+        match self.snapshots.resume(ts, self.vfs.now()) {
+            Some(snapshot) => Ok(snapshot),
+            None if at_latest => Ok(self.snapshot()),
+            None => Err(Error::new(
+                ErrorKind::SnapshotTooOld,
+                format!(
+                    "the snapshot at version {ts} is no longer kept; scan anew or at the latest"
+                ),
+            )),
+        }
+    }
+}
+
+impl Scan {
+    /// The version that the scan reads at.
+    pub fn version(&self) -> u64 {
+        self.snapshot.ts().0
+    }
+
+    /// The next documents in order: at most `items_max`, and no more once their bytes reach
+    /// `bytes_max`. Empty at the end and only there.
+    ///
+    /// # Errors
+    /// `Corrupt` for a document that does not verify, `Io`, `Closed`. The scan can go on behind what
+    /// it has given out.
+    pub fn next_chunk(&mut self, items_max: usize, bytes_max: usize) -> Result<Vec<ScanItem>> {
+        let inner = Arc::clone(&self.db.inner);
+        inner.check_open()?;
+        let mut items = Vec::new();
+        let mut bytes = 0;
+        if self.done {
+            return Ok(items);
+        }
+        let wanted = self.left.map_or(items_max.max(1), |left| {
+            items_max
+                .max(1)
+                .min(usize::try_from(left).unwrap_or(usize::MAX))
+        });
+        let mut ahead = self.index;
+        let found = ahead.next_chunk(&inner.index, wanted, ReadMode::Blocking)?;
+        if found.is_empty() {
+            self.done = true;
+        }
+        let mut complete = true;
+        for (key, version) in found {
+            if !items.is_empty() && bytes >= bytes_max {
+                complete = false;
+                break;
+            }
+            let Ready::Now(body) = inner.body(key, &version, ReadMode::Blocking)? else {
+                return Err(Error::new(
+                    ErrorKind::Internal,
+                    "a scan that may block did not",
+                ));
+            };
+            bytes += body.len();
+            items.push(ScanItem {
+                id: key.id,
+                version: version.ts.0,
+                body,
+            });
+        }
+        if let Some(last) = items.last() {
+            self.last_id = Some(last.id);
+            self.index = if complete {
+                ahead
+            } else {
+                self.index.after(Key::new(self.collection, last.id))
+            };
+        }
+        if let Some(left) = &mut self.left {
+            *left -= items.len() as u64;
+            self.done |= *left == 0;
+        }
+        Ok(items)
+    }
+
+    /// Where a later scan can go on if a limit ended this one before the last document: its snapshot
+    /// is then kept for a while. `None` if there is nothing more.
+    pub fn cursor(&self) -> Option<Vec<u8>> {
+        if self.left != Some(0) || self.index.is_done() {
+            return None;
+        }
+        let inner = &self.db.inner;
+        inner.snapshots.lease(&self.snapshot, inner.vfs.now());
+        inner.request_maintenance();
+        Some(
+            Cursor {
+                reverse: self.reverse,
+                collection: self.collection,
+                last_id: self.last_id?,
+                snapshot: self.snapshot.ts().0,
+            }
+            .encode(),
+        )
+    }
+}

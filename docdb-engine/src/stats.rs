@@ -1,0 +1,45 @@
+//! Figures of a database.
+
+use std::time::Duration;
+
+/// The state of a database.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct DbStats {
+    /// Documents in all collections, as a reader now counts them.
+    pub documents: u64,
+    /// Collections.
+    pub collections: u64,
+    /// Commits since the database was opened.
+    pub commits: u64,
+    /// Commits refused since the database was opened: preconditions, missing documents and the like.
+    pub refused: u64,
+    /// The newest version that readers see.
+    pub visible_version: u64,
+    /// The version that the last checkpoint covers.
+    pub checkpoint_version: u64,
+    /// Checkpoints since the database was opened.
+    pub checkpoints: u64,
+    /// How long the last checkpoint took.
+    pub last_checkpoint: Duration,
+    /// The log.
+    pub wal: docdb_wal::WalStats,
+    /// Data files.
+    pub data_files: u64,
+    /// Bytes of the data files.
+    pub data_bytes: u64,
+    /// Index runs.
+    pub runs: u64,
+    /// Bytes in memory for documents and index entries that no checkpoint has written yet.
+    pub delta_bytes: u64,
+    /// The budget for these, in bytes.
+    pub delta_bytes_max: u64,
+    /// Bytes in memory for the index runs.
+    pub run_bytes: u64,
+    /// Snapshots open, cursors' leases included.
+    pub snapshots: u64,
+    /// Age of the oldest of them.
+    pub oldest_snapshot: Duration,
+    /// Whether a failed write has ended the database's writing.
+    pub poisoned: bool,
+}
