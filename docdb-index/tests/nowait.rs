@@ -154,11 +154,10 @@ fn what_is_not_in_memory_answers_would_block_and_then_goes_on() {
     );
     let mut found = Vec::new();
     let mut refused = 0;
+    warm.store(true, Ordering::SeqCst);
     while !scan.is_done() {
-        warm.store(
-            found.len() % 200 != 0 || refused > found.len() / 200,
-            Ordering::SeqCst,
-        );
+        // Cold and warm by turns.
+        warm.fetch_not(Ordering::SeqCst);
         match scan.next_chunk(&index, 100, ReadMode::NoWait) {
             Ok(chunk) => found.extend(chunk.into_iter().map(|(key, _)| key.id)),
             Err(IndexError::WouldBlock) => refused += 1,
