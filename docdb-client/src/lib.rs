@@ -1,1 +1,27 @@
-//! Async client for DocDB and the docdb command-line tool.
+#![doc = include_str!("../README.md")]
+
+mod batch;
+pub mod blocking;
+mod builder;
+mod bytes_value;
+mod client;
+mod collection;
+mod connection;
+mod database;
+mod error;
+mod link;
+mod options;
+mod raw_collection;
+mod scan;
+
+pub use batch::Batch;
+pub use builder::ClientBuilder;
+pub use bytes_value::Base64Bytes;
+pub use client::{Client, DatabaseInfo};
+pub use collection::Collection;
+pub use database::{CollectionInfo, Database};
+pub use docdb_types::{DEFAULT_COLLECTION, ErrorClass, ErrorKind};
+pub use error::{Error, Result};
+pub use options::{Versioned, WriteOptions, Written};
+pub use raw_collection::RawCollection;
+pub use scan::{Document, RawScan, Scan};

@@ -1,0 +1,114 @@
+//! One database of a server.
+
+use docdb_ipc::{Request, Response, Text};
+
+use crate::client::{expect_ok, stats_of, unexpected};
+use crate::{Batch, Client, Collection, RawCollection, Result};
+
+/// A database. A cheap handle: nothing is sent until a method is called, and the database need not
+/// exist before.
+#[derive(Debug, Clone)]
+pub struct Database {
+    client: Client,
+    name: Text,
+}
+
+/// A collection, as listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CollectionInfo {
+    /// Its name.
+    pub name: String,
+    /// Its id, never reused in its database.
+    pub id: u64,
+    /// How many documents it holds.
+    pub documents: u64,
+}
+
+impl Database {
+    pub(crate) fn new(client: Client, name: Text) -> Self {
+        Database { client, name }
+    }
+
+    /// The database's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// A collection of documents of one type.
+    pub fn collection<T>(&self, name: &str) -> Collection<T> {
+        Collection::new(self.raw_collection(name))
+    }
+
+    /// A collection of documents as bytes.
+    pub fn raw_collection(&self, name: &str) -> RawCollection {
+        RawCollection::new(self.client.clone(), self.name.clone(), Text::from(name))
+    }
+
+    /// The collections, in the order of their names.
+    pub async fn collections(&self) -> Result<Vec<CollectionInfo>> {
+        match self
+            .client
+            .call(Request::ListCollections {
+                db: self.name.clone(),
+            })
+            .await?
+        {
+            Response::Collections(list) => Ok(list
+                .into_iter()
+                .map(|info| CollectionInfo {
+                    name: info.name.to_string(),
+                    id: info.id,
+                    documents: info.documents,
+                })
+                .collect()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Creates a collection; `AlreadyExists` if there is one.
+    pub async fn create_collection(&self, name: &str) -> Result<()> {
+        let request = Request::CreateCollection {
+            db: self.name.clone(),
+            name: name.into(),
+        };
+        expect_ok(self.client.call(request).await?)
+    }
+
+    /// Drops a collection; `NotEmpty` if it holds documents, unless forced.
+    pub async fn drop_collection(&self, name: &str, force: bool) -> Result<()> {
+        let request = Request::DropCollection {
+            db: self.name.clone(),
+            name: name.into(),
+            force,
+        };
+        expect_ok(self.client.call(request).await?)
+    }
+
+    /// Takes a checkpoint and waits for it.
+    pub async fn checkpoint(&self) -> Result<()> {
+        expect_ok(
+            self.client
+                .call(Request::Checkpoint {
+                    db: self.name.clone(),
+                })
+                .await?,
+        )
+    }
+
+    /// The database's statistics, a JSON object.
+    pub async fn stats(&self) -> Result<serde_json::Value> {
+        stats_of(
+            self.client
+                .call(Request::Stats {
+                    db: Some(self.name.clone()),
+                })
+                .await?,
+        )
+    }
+
+    /// Starts a batch of writes to this database.
+    pub fn batch(&self) -> Batch {
+        Batch::new(self.client.clone(), self.name.clone())
+    }
+}

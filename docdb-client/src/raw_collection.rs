@@ -1,0 +1,141 @@
+//! Documents as bytes.
+
+use std::ops::RangeBounds;
+
+use bytes::Bytes;
+use docdb_ipc::{Request, Response, Text, WriteOp};
+use docdb_types::ErrorKind;
+
+use crate::client::unexpected;
+use crate::{Client, RawScan, Result, Versioned, WriteOptions, Written};
+
+/// A collection whose documents are read and written as JSON text, byte for byte. A cheap handle:
+/// nothing is sent until a method is called.
+#[derive(Debug, Clone)]
+pub struct RawCollection {
+    client: Client,
+    db: Text,
+    name: Text,
+    options: WriteOptions,
+}
+
+impl RawCollection {
+    pub(crate) fn new(client: Client, db: Text, name: Text) -> Self {
+        RawCollection {
+            client,
+            db,
+            name,
+            options: WriteOptions::default(),
+        }
+    }
+
+    /// The collection's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The same collection, whose writes are made with these options.
+    pub fn with(&self, options: WriteOptions) -> Self {
+        RawCollection {
+            options,
+            ..self.clone()
+        }
+    }
+
+    /// Creates a document; `AlreadyExists` if there is one.
+    pub async fn create(&self, id: u64, json: impl Into<Bytes>) -> Result<Written> {
+        self.write(WriteOp::create(self.name.clone(), id, json))
+            .await
+    }
+
+    /// Replaces a document; `NotFound` if there is none.
+    pub async fn update(&self, id: u64, json: impl Into<Bytes>) -> Result<Written> {
+        self.write(WriteOp::update(self.name.clone(), id, json))
+            .await
+    }
+
+    /// Creates or replaces a document.
+    pub async fn upsert(&self, id: u64, json: impl Into<Bytes>) -> Result<Written> {
+        self.write(WriteOp::upsert(self.name.clone(), id, json))
+            .await
+    }
+
+    /// Creates a document under a new id, one above the highest that was ever used.
+    pub async fn insert(&self, json: impl Into<Bytes>) -> Result<Written> {
+        self.write(WriteOp::insert(self.name.clone(), json)).await
+    }
+
+    /// Deletes a document; `NotFound` if there is none.
+    pub async fn delete(&self, id: u64) -> Result<Written> {
+        self.write(WriteOp::delete(self.name.clone(), id)).await
+    }
+
+    /// Reads a document; `NotFound` if there is none.
+    pub async fn get(&self, id: u64) -> Result<Versioned<Bytes>> {
+        let (db, collection) = self.place();
+        match self
+            .client
+            .call(Request::Read { db, collection, id })
+            .await?
+        {
+            Response::Document { version, body } => Ok(Versioned {
+                version,
+                value: body,
+            }),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Reads a document; `None` if there is none.
+    pub async fn get_if_exists(&self, id: u64) -> Result<Option<Versioned<Bytes>>> {
+        match self.get(id).await {
+            Ok(document) => Ok(Some(document)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether there is such a document.
+    pub async fn exists(&self, id: u64) -> Result<bool> {
+        let (db, collection) = self.place();
+        match self
+            .client
+            .call(Request::Exists { db, collection, id })
+            .await?
+        {
+            Response::Exists(exists) => Ok(exists),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// How many documents the collection holds.
+    pub async fn count(&self) -> Result<u64> {
+        let (db, collection) = self.place();
+        match self.client.call(Request::Count { db, collection }).await? {
+            Response::Count(count) => Ok(count),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// The documents whose ids are in the range, in order; see [`RawScan`].
+    pub fn scan(&self, ids: impl RangeBounds<u64>) -> RawScan {
+        let (db, collection) = self.place();
+        RawScan::new(self.client.clone(), db, collection, ids)
+    }
+
+    fn place(&self) -> (Text, Text) {
+        (self.db.clone(), self.name.clone())
+    }
+
+    async fn write(&self, op: WriteOp) -> Result<Written> {
+        let request = Request::Write {
+            db: self.db.clone(),
+            durability: self.options.durability.clone(),
+            op: op.when(self.options.precondition),
+        };
+        match self.client.call(request).await? {
+            Response::Written { version, id } => Ok(Written { version, id }),
+            other => Err(unexpected(&other)),
+        }
+    }
+}
