@@ -28,9 +28,10 @@ use crate::stats::DbStats;
 /// An open database. Handles are cheap to clone and shared between threads.
 #[derive(Clone)]
 pub struct Db {
-    pub(crate) inner: Arc<Inner>,
-    /// Set if the database runs its own background work; ends it with the last handle.
+    /// Set if the database runs its own background work; closes the database with the last handle,
+    /// and so is dropped before `inner`.
     pub(crate) threads: Option<Arc<OwnThreads>>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 pub(crate) type DocIndex = Index<Arc<[u8]>, DocPtr>;

@@ -93,6 +93,8 @@ fn would_block() -> Error {
 }
 
 pub(crate) type Found = Version<std::sync::Arc<[u8]>, DocPtr>;
+/// A document's key, and its version if it exists.
+type Sought = (Key, Option<Found>);
 
 impl Inner {
     fn read(&self, collection: &str, id: u64, mode: ReadMode) -> Result<Ready<Document>> {
@@ -119,12 +121,7 @@ impl Inner {
     }
 
     /// The version of a document that is visible now.
-    fn find(
-        &self,
-        collection: &str,
-        id: u64,
-        mode: ReadMode,
-    ) -> Result<Ready<(Key, Option<Found>)>> {
+    fn find(&self, collection: &str, id: u64, mode: ReadMode) -> Result<Ready<Sought>> {
         self.check_open()?;
         // A point read does without registering a snapshot: if a writer prunes the version that is
         // sought in between, the answer is taken at a newer commit.
@@ -145,7 +142,7 @@ impl Inner {
         id: u64,
         ts: CommitTs,
         mode: ReadMode,
-    ) -> Result<Option<Ready<(Key, Option<Found>)>>> {
+    ) -> Result<Option<Ready<Sought>>> {
         let key = Key::new(self.collections.at(collection, ts)?.id, id);
         Ok(match self.index.get(key, ts, mode) {
             Ok(Lookup::Found(version)) => Some(Ready::Now((key, Some(version)))),
