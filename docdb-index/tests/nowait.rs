@@ -166,6 +166,7 @@ fn what_is_not_in_memory_answers_would_block_and_then_goes_on() {
     }
     assert!(refused > 5, "{refused}");
     assert!(found.into_iter().eq((0..2000).filter(|id| *id != 3)));
+    warm.store(true, Ordering::SeqCst);
     assert!(matches!(get(4), Ok(Lookup::Found(version)) if version.ts == CommitTs(5)));
 
     // A reader below what the run holds is told so after a restart.

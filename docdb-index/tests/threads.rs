@@ -15,7 +15,12 @@ use docdb_vfs::sim::SimVfs;
 use parking_lot::Mutex;
 
 const DOCUMENTS: u64 = 600;
-const COMMITS: u64 = 150_000;
+/// The installer goes on until there were at least this many commits, rounds of all readers, looks
+/// and checkpoints.
+const COMMITS: u64 = 20_000;
+const READS: u64 = 300;
+const LOOKS: u64 = 2000;
+const CHECKPOINTS: u64 = 50;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct At(u64);
@@ -43,6 +48,9 @@ struct World {
     /// Serialises installs and freezes, as the owner of an index must.
     sequencer: Mutex<u64>,
     done: AtomicBool,
+    reads: AtomicU64,
+    looks: AtomicU64,
+    checkpoints: AtomicU64,
 }
 
 impl World {
@@ -82,6 +90,7 @@ impl World {
                 assert_eq!(found, all.collect::<Vec<_>>(), "at {at}");
             }
             drop(snapshot);
+            self.reads.fetch_add(1, Ordering::SeqCst);
 
             // Without a snapshot an answer is right or `Pruned`.
             let at = self.visible();
@@ -94,8 +103,16 @@ impl World {
         }
     }
 
+    fn is_enough(&self) -> bool {
+        let at_least = |counter: &AtomicU64, count| counter.load(Ordering::SeqCst) >= count;
+        at_least(&self.visible, COMMITS)
+            && at_least(&self.reads, READS)
+            && at_least(&self.looks, LOOKS)
+            && at_least(&self.checkpoints, CHECKPOINTS)
+    }
+
     fn install(&self) {
-        for _ in 0..COMMITS {
+        while !self.is_enough() && !self.done.load(Ordering::SeqCst) {
             let mut last = self.sequencer.lock();
             *last += 1;
             let (key, ts) = (Key::new(1, *last % DOCUMENTS), *last);
@@ -137,10 +154,11 @@ impl World {
                 "{key} after {}",
                 *last
             );
+            self.looks.fetch_add(1, Ordering::SeqCst);
         }
     }
 
-    fn checkpoint(&self, vfs: &SimVfs) -> u64 {
+    fn checkpoint(&self, vfs: &SimVfs) {
         let mut number = 0;
         let mut write = |fill: &mut dyn FnMut(&mut RunWriter<At>)| {
             number += 1;
@@ -151,7 +169,6 @@ impl World {
             writer.finish().expect("finished");
             Arc::new(Run::open(vfs, &path, identity).expect("opened"))
         };
-        let mut checkpoints = 0;
         while !self.done.load(Ordering::SeqCst) {
             let (frozen, bound) = {
                 let last = self.sequencer.lock();
@@ -172,7 +189,7 @@ impl World {
                 }
             });
             self.index.publish(Some(run), bound).expect("published");
-            checkpoints += 1;
+            self.checkpoints.fetch_add(1, Ordering::SeqCst);
             let runs = self.index.runs();
             if runs.len() > 3 {
                 let numbers: Vec<_> = runs.iter().map(|run| run.identity().number).collect();
@@ -187,7 +204,17 @@ impl World {
                 .release_retired(self.registry.oldest(|| self.visible()));
             thread::yield_now();
         }
-        checkpoints
+    }
+}
+
+/// Lets the other threads end when one fails.
+struct EndOnPanic<'a>(&'a AtomicBool);
+
+impl Drop for EndOnPanic<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.store(true, Ordering::SeqCst);
+        }
     }
 }
 
@@ -205,16 +232,22 @@ fn readers_see_their_snapshot_whatever_happens_beside_them() {
         visible: AtomicU64::new(0),
         sequencer: Mutex::new(0),
         done: AtomicBool::new(false),
+        reads: AtomicU64::new(0),
+        looks: AtomicU64::new(0),
+        checkpoints: AtomicU64::new(0),
     };
     let vfs = SimVfs::new(1);
+    let run = |work: &dyn Fn()| {
+        let _end = EndOnPanic(&world.done);
+        work();
+    };
     thread::scope(|scope| {
         for _ in 0..2 {
-            scope.spawn(|| world.read());
+            scope.spawn(|| run(&|| world.read()));
         }
-        scope.spawn(|| world.look());
-        let checkpoints = scope.spawn(|| world.checkpoint(&vfs));
-        scope.spawn(|| world.install());
-        assert!(checkpoints.join().expect("checkpoints") > 0);
+        scope.spawn(|| run(&|| world.look()));
+        scope.spawn(|| run(&|| world.checkpoint(&vfs)));
+        scope.spawn(|| run(&|| world.install()));
     });
     // With nobody reading, releasing leaves nothing retired.
     world
