@@ -6,7 +6,7 @@ use docdb_types::ErrorKind;
 use docdb_types::limits::{COMMIT_BYTES_MAX, COMMIT_OPS_MAX};
 use serde::Serialize;
 
-use crate::client::unexpected;
+use crate::client::unexpected_to_write;
 use crate::collection::encode;
 use crate::error::Stage;
 use crate::{Client, Error, Result, WriteOptions, Written};
@@ -177,7 +177,7 @@ impl Batch {
                 .zip(results)
                 .map(|(position, result)| outcome(position, result))
                 .collect()),
-            other => Err(unexpected(&other)),
+            other => Err(unexpected_to_write(&other)),
         }
     }
 

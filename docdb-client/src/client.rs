@@ -158,10 +158,16 @@ pub(crate) fn unexpected(response: &Response) -> Error {
     Error::new(ErrorKind::Protocol, message)
 }
 
+/// As [`unexpected`], for a request that changes something: it may have been carried out.
+pub(crate) fn unexpected_to_write(response: &Response) -> Error {
+    let message = format!("the server answered with {}", response.opcode());
+    Error::new(ErrorKind::OutcomeUnknown, message)
+}
+
 pub(crate) fn expect_ok(response: Response) -> Result<()> {
     match response {
         Response::Ok => Ok(()),
-        other => Err(unexpected(&other)),
+        other => Err(unexpected_to_write(&other)),
     }
 }
 

@@ -13,8 +13,9 @@ type Source = Arc<dyn std::error::Error + Send + Sync + 'static>;
 
 /// Why a call failed. [`Error::kind`] says what to do about it; the message is for people.
 ///
-/// Of a call that wrote, every kind but [`ErrorKind::OutcomeUnknown`] promises that nothing was
-/// written by it.
+/// A write that was sent and whose answer was lost is [`ErrorKind::OutcomeUnknown`]. Everything else
+/// that this side finds (`Timeout`, `Closed`, `InvalidArgument`, ...) promises that nothing was
+/// written, and so does every error of the server for which [`Error::is_retryable`] is true.
 #[derive(Debug, Clone)]
 pub struct Error {
     // Boxed, so that results stay as small as what they carry.

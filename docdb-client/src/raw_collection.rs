@@ -6,7 +6,7 @@ use bytes::Bytes;
 use docdb_ipc::{Request, Response, Text, WriteOp};
 use docdb_types::ErrorKind;
 
-use crate::client::unexpected;
+use crate::client::{unexpected, unexpected_to_write};
 use crate::{Client, RawScan, Result, Versioned, WriteOptions, Written};
 
 /// A collection whose documents are read and written as JSON text, byte for byte. A cheap handle:
@@ -135,7 +135,7 @@ impl RawCollection {
         };
         match self.client.call(request).await? {
             Response::Written { version, id } => Ok(Written { version, id }),
-            other => Err(unexpected(&other)),
+            other => Err(unexpected_to_write(&other)),
         }
     }
 }

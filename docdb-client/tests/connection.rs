@@ -355,3 +355,32 @@ fn a_client_whose_runtime_ended_says_so() {
     runtime().block_on(client.ping()).unwrap();
     assert_eq!(server.connections(), 2);
 }
+
+#[tokio::test]
+async fn a_write_with_a_senseless_answer_may_have_happened() {
+    let server = FakeServer::start(|peer: &mut Peer, id, _: Request| {
+        peer.reply(id, Response::Count(1));
+    });
+    let client = patient(server.path()).await;
+    let db = client.database("d");
+    let collection = db.raw_collection("c");
+    let errors = [
+        (collection.get(1).await.unwrap_err(), ErrorKind::Protocol),
+        (client.ping().await.unwrap_err(), ErrorKind::Protocol),
+        (
+            collection.delete(1).await.unwrap_err(),
+            ErrorKind::OutcomeUnknown,
+        ),
+        (
+            db.batch().delete("c", 1).commit().await.unwrap_err(),
+            ErrorKind::OutcomeUnknown,
+        ),
+        (
+            db.create_collection("c").await.unwrap_err(),
+            ErrorKind::OutcomeUnknown,
+        ),
+    ];
+    for (error, kind) in errors {
+        assert_eq!(error.kind(), kind);
+    }
+}
