@@ -58,8 +58,8 @@ pub struct Verdict {
     pub(super) report: RecoveryReport,
 }
 
-/// A valid group that is not proven durable.
-#[derive(Debug)]
+/// A valid group that is written anew.
+#[derive(Debug, Clone)]
 pub(super) struct TailGroup {
     pub(super) path: PathBuf,
     pub(super) file: Arc<dyn VfsFile>,
@@ -137,15 +137,16 @@ impl Recovery {
         let Listing {
             segments,
             leftovers,
-            foreign,
+            mut foreign,
         } = list(vfs.as_ref(), dir)?;
         let Some(newest) = segments.last() else {
             return Err(WalError::NotFound(dir.to_path_buf()));
         };
         let newest = newest.number;
         let wal_id = identity(&segments, &options)?;
-        let chain = chain(segments)?;
+        let chain = chain(segments);
         let (first, older) = start(&chain, &options, dir)?;
+        foreign.extend(chain.unreachable);
         let mut judge = Judge {
             wal_id,
             seed: RecordSeed::new(wal_id),
@@ -156,6 +157,7 @@ impl Recovery {
                 group: 0,
             },
             tail: Vec::new(),
+            copied: Vec::new(),
             kept: older,
             clean: false,
             report: RecoveryReport::default(),
@@ -180,6 +182,7 @@ impl Recovery {
             mut kept,
             proven,
             clean,
+            copied,
             mut report,
             ..
         } = judge;
@@ -191,7 +194,16 @@ impl Recovery {
             last_group: state.group,
             last_group_crc: state.crc,
         };
-        let cut = tail.first().map_or(end, |group| group.before);
+        let mut cut = tail.first().map_or(end, |group| group.before);
+        if let Origin::Recovered(at) = link.header.origin
+            && state.group <= link.header.durable_group
+        {
+            // Nothing was written since an earlier recovery gave this segment its name, so nothing
+            // proves that the name is durable: that recovery may have ended in the sync of the
+            // directory. What it did is done again, building on nothing but what it built upon.
+            cut = at;
+            tail = copied;
+        }
         tail.retain(|group| group.header.records > 0);
         // Every record takes at least its header, so no more numbers than this can have been given
         // out for what stood, or was to stand, behind the last valid group.
@@ -358,53 +370,38 @@ struct Chain {
     links: Vec<Link>,
     /// Segments that an earlier recovery has cut away.
     void: Vec<PathBuf>,
+    /// Why the log cannot be followed any further back, if it cannot.
+    broken: Option<WalError>,
+    /// The segments from there on.
+    unreachable: Vec<PathBuf>,
 }
 
 /// Follows the segments from the newest to the oldest, leaving out what earlier recoveries cut.
-fn chain(segments: Vec<SegmentFile>) -> Result<Chain> {
+fn chain(segments: Vec<SegmentFile>) -> Chain {
     let mut links: Vec<Link> = Vec::new();
     let mut void = Vec::new();
+    let mut broken = None;
+    let mut unreachable = Vec::new();
     let mut cut: Option<Cut> = None;
     for segment in segments.into_iter().rev() {
+        if broken.is_some() {
+            unreachable.push(segment.path);
+            continue;
+        }
         if cut.is_some_and(|cut| segment.number > cut.segment) {
             void.push(segment.path);
             continue;
         }
-        let header = match &segment.header {
-            Ok(header) => *header,
-            Err(_) => return Err(header_error(&segment)),
+        let header = match follow(&segment, links.last(), cut) {
+            Ok(header) => header,
+            Err(error) => {
+                broken = Some(error);
+                unreachable.push(segment.path);
+                continue;
+            }
         };
-        let contiguous = links.last().is_none_or(|next| {
-            cut.is_some_and(|cut| cut.segment == segment.number)
-                || (cut.is_none() && next.number == segment.number + 1)
-        });
-        let out_of_place = links
-            .last()
-            .is_some_and(|next| next.header.origin == Origin::First);
-        if out_of_place {
-            return Err(WalError::corrupt(
-                &segment.path,
-                0,
-                "a segment from before the log began",
-            ));
-        }
-        if !contiguous {
-            let missing = cut.map_or(segment.number + 1, |cut| cut.segment);
-            return Err(WalError::corrupt(
-                &segment.path,
-                0,
-                format!("segment {missing}, which follows this one, is missing"),
-            ));
-        }
         let cut_here = cut.take();
         if let Origin::Recovered(at) = header.origin {
-            if at.segment >= segment.number {
-                return Err(WalError::corrupt(
-                    &segment.path,
-                    72,
-                    "the cut lies in the future",
-                ));
-            }
             cut = Some(at);
         }
         links.push(Link {
@@ -417,14 +414,63 @@ fn chain(segments: Vec<SegmentFile>) -> Result<Chain> {
         });
     }
     links.reverse();
-    Ok(Chain { links, void })
+    Chain {
+        links,
+        void,
+        broken,
+        unreachable,
+    }
+}
+
+/// The header of `segment`, if it stands where the log comes from that goes on in `next`.
+fn follow(segment: &SegmentFile, next: Option<&Link>, cut: Option<Cut>) -> Result<SegmentHeader> {
+    let Ok(header) = &segment.header else {
+        return Err(header_error(segment));
+    };
+    let contiguous = next.is_none_or(|next| {
+        cut.is_some_and(|cut| cut.segment == segment.number)
+            || (cut.is_none() && next.number == segment.number + 1)
+    });
+    if next.is_some_and(|next| next.header.origin == Origin::First) {
+        return Err(WalError::corrupt(
+            &segment.path,
+            0,
+            "a segment from before the log began",
+        ));
+    }
+    if !contiguous {
+        let missing = cut.map_or(segment.number + 1, |cut| cut.segment);
+        return Err(WalError::corrupt(
+            &segment.path,
+            0,
+            format!("segment {missing}, which follows this one, is missing"),
+        ));
+    }
+    if let Origin::Recovered(at) = header.origin
+        && at.segment >= segment.number
+    {
+        return Err(WalError::corrupt(
+            &segment.path,
+            72,
+            "the cut lies in the future",
+        ));
+    }
+    Ok(*header)
 }
 
 /// The link in which reading starts, and the older ones, which are not judged.
 fn start(chain: &Chain, options: &WalOptions, dir: &Path) -> Result<(usize, Vec<KeptSegment>)> {
     let links = &chain.links;
+    if links.is_empty()
+        && let Some(error) = &chain.broken
+    {
+        return Err(error.clone());
+    }
     let Some(start_lsn) = options.start_lsn else {
-        return Ok((0, Vec::new()));
+        return match &chain.broken {
+            Some(error) => Err(error.clone()),
+            None => Ok((0, Vec::new())),
+        };
     };
     let mut first = None;
     for (at, link) in links.iter().enumerate().rev() {
@@ -447,6 +493,9 @@ fn start(chain: &Chain, options: &WalOptions, dir: &Path) -> Result<(usize, Vec<
         }
     }
     let Some(first) = first else {
+        if let Some(error) = &chain.broken {
+            return Err(error.clone());
+        }
         let path = links.first().map_or(dir, |link| &link.path);
         return Err(WalError::corrupt(
             path,
@@ -482,6 +531,8 @@ struct Judge {
     proven: Proven,
     /// Valid groups that nothing read so far proves durable.
     tail: Vec<TailGroup>,
+    /// The groups of the segment being read that the recovery which made it put there.
+    copied: Vec<TailGroup>,
     kept: Vec<KeptSegment>,
     clean: bool,
     report: RecoveryReport,
@@ -503,6 +554,7 @@ impl Judge {
                 .learn(link.header.durable_lsn, link.header.durable_group);
         }
         for (at, link) in links.iter().enumerate() {
+            self.copied.clear();
             self.enter(link)?;
             let mut reader = SegmentReader::new(Arc::clone(&link.file), link.end)?;
             let (offset, sealed) = self.read_segment(link, &mut reader, visit)?;
@@ -624,13 +676,19 @@ impl Judge {
                 last_group_crc: end.crc,
             };
             self.proven.learn(header.durable_lsn, header.durable_group);
-            self.tail.push(TailGroup {
+            let group = TailGroup {
                 path: link.path.clone(),
                 file: Arc::clone(&link.file),
                 offset,
                 header,
                 before,
-            });
+            };
+            if matches!(link.header.origin, Origin::Recovered(_))
+                && header.group <= link.header.durable_group
+            {
+                self.copied.push(group.clone());
+            }
+            self.tail.push(group);
             let proven = self.proven;
             let known = self
                 .tail

@@ -8,7 +8,8 @@
 //! |---|---|
 //! | a group bad or missing at or below P | corruption: refuse |
 //! | a sealed segment without its successor | corruption: refuse |
-//! | a damaged segment header | corruption: refuse |
+//! | a damaged segment header, or a gap between segments, at or past `start_lsn` | corruption: refuse |
+//! | the same in segments wholly before `start_lsn` | not needed: left alone, reported |
 //! | a group bad above P | torn tail: cut there, ignore all that follows, report |
 //! | a read fails | an error, never a tail |
 //!

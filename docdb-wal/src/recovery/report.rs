@@ -37,7 +37,8 @@ pub struct RecoveryReport {
     pub tail_groups: u64,
     /// Leftovers of an interrupted run that were removed.
     pub removed: Vec<PathBuf>,
-    /// Files that are not the log's, left alone.
+    /// Files that are not the log's, and segments that are cut off from it and not needed from
+    /// `start_lsn` on; left alone.
     pub foreign: Vec<PathBuf>,
     /// How long reading and judging took.
     pub judge_time: Duration,

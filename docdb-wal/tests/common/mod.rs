@@ -50,12 +50,19 @@ pub(crate) fn create(vfs: &SimVfs) -> Result<Wal> {
 }
 
 /// A record as its writer knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) lsn: u64,
     pub(crate) stamp: u64,
     pub(crate) kind: u16,
     pub(crate) payload: Vec<u8>,
+}
+
+impl std::fmt::Debug for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let bytes = self.payload.len();
+        write!(f, "{} ({} bytes as {})", self.lsn, bytes, self.stamp)
+    }
 }
 
 /// The payload of the record that a test calls `n`: every byte depends on `n`.
