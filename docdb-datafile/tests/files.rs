@@ -425,3 +425,49 @@ fn a_store_counts_live_bytes_and_readers_outlive_removal() {
     ));
     vfs.remove_dir(&dir).unwrap();
 }
+
+#[test]
+fn a_read_error_is_not_damage_and_ends_the_stream() {
+    let vfs = SimVfs::new(1);
+    let mut writer = DataFileWriter::create(&vfs, &path(), IDENTITY).unwrap();
+    let written = write(&mut writer, &[400_000; 8], 1);
+    let durable_len = writer.sync().unwrap();
+    let file = DataFile::open(&vfs, &path(), IDENTITY, durable_len).unwrap();
+    vfs.set_reads_count(true);
+    // The second stretch that is read ahead.
+    vfs.set_fault(Fault {
+        at_op: vfs.op_count() + 1,
+        kind: FaultKind::Os(5),
+        sticky: true,
+    });
+    let frames: Vec<_> = file.frames().collect();
+    let (last, good) = frames.split_last().unwrap();
+    assert!(matches!(last, Err(DataFileError::Io(error)) if error.raw_os_error() == Some(5)));
+    assert!(!good.is_empty() && good.iter().all(|frame| frame.is_ok()));
+    let read = file.read(written[0].0, &written[0].1);
+    assert!(matches!(read, Err(DataFileError::Io(_))));
+}
+
+/// What another sync made durable does not count for whoever knows only of the one before.
+#[test]
+fn nothing_beyond_the_durable_length_is_read_or_kept() {
+    let vfs = SimVfs::new(1);
+    let mut writer = DataFileWriter::create(&vfs, &path(), IDENTITY).unwrap();
+    let first = write(&mut writer, &[300], 1);
+    let first_len = writer.sync().unwrap();
+    let second = write(&mut writer, &[300], 50);
+    let second_len = writer.sync().unwrap();
+
+    let file = DataFile::open(&vfs, &path(), IDENTITY, first_len).unwrap();
+    check(&file, &first);
+    let (ptr, id, _) = &second[0];
+    assert!(is_corrupt(file.read(*ptr, id)));
+    assert!(is_corrupt(file.read_nowait(*ptr, id)));
+    assert_eq!(file.frames().count(), 1);
+    file.extend(second_len);
+    file.extend(first_len);
+    check(&file, &second);
+
+    DataFileWriter::append_to(&vfs, &path(), IDENTITY, first_len).unwrap();
+    assert_eq!(vfs.read_file(&path()).unwrap().len() as u64, first_len);
+}

@@ -116,3 +116,32 @@ fn a_writer_never_prunes_what_a_snapshot_sees() {
     });
     assert_eq!(registry.open_count(), 0);
 }
+
+/// What the invariant rests on, without the luck that threads need.
+#[test]
+fn the_watermark_is_read_under_the_lock() {
+    let registry = SnapshotRegistry::new();
+    let visible = || {
+        assert!(registry.shared.try_lock().is_none());
+        CommitTs(1)
+    };
+    let snapshot = registry.register(SECOND, visible);
+    assert_eq!(registry.oldest(visible), snapshot.ts());
+}
+
+#[test]
+fn the_oldest_is_looked_for_among_snapshots_and_leases() {
+    let registry = SnapshotRegistry::new();
+    let old = registry.register(SECOND, || CommitTs(4));
+    registry.lease(&old, SECOND);
+    drop(old);
+    let new = registry.register(SECOND * 2, || CommitTs(9));
+    assert_eq!(registry.oldest(|| CommitTs(9)), CommitTs(4));
+    registry.lease(&new, SECOND * 2);
+    let again = registry.resume(CommitTs(4), SECOND * 2);
+    assert_eq!(registry.expire_oldest(), Some(CommitTs(4)));
+    assert_eq!(registry.oldest(|| CommitTs(9)), CommitTs(4), "open again");
+    drop(again);
+    assert_eq!(registry.oldest(|| CommitTs(9)), CommitTs(9));
+    assert_eq!(registry.timestamps(), [CommitTs(9)]);
+}

@@ -391,3 +391,25 @@ fn bytes_that_are_no_pointer_are_damage() {
         })
     ));
 }
+
+/// A footer that verifies and says that there are more entries: a stream does not end as if all were
+/// well.
+#[test]
+fn a_stream_that_comes_up_short_says_so() {
+    let vfs = SimVfs::new(1);
+    let model = model(keys(), 1);
+    let mut meta = write(&vfs, 1, &model).unwrap();
+    let mut bytes = vfs.read_file(&path(1)).unwrap();
+    let footer_at = bytes.len() - PAGE_BYTES;
+    meta.entries += 1;
+    let footer = format::encode_footer(&meta, &identity(1), (footer_at / PAGE_BYTES) as u64);
+    bytes[footer_at..].copy_from_slice(&footer);
+    vfs.write_file(&path(1), &bytes).unwrap();
+    let run = open(&vfs, 1).unwrap();
+    let entries: Vec<_> = run.entries().collect();
+    assert_eq!(entries.len(), model.len() + 1);
+    assert!(matches!(
+        entries.last(),
+        Some(Err(IndexError::Corrupt { .. }))
+    ));
+}
