@@ -4,7 +4,13 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod bench;
+mod binaries;
+mod crashtest;
+mod demo;
+mod rng;
 mod root;
+mod server;
 mod tidy;
 
 #[derive(Parser)]
@@ -18,12 +24,21 @@ struct Cli {
 enum Task {
     /// Check what the compiler cannot: layers, file effects, licences, links, pages kept in step
     Tidy(tidy::Options),
+    /// Kill a real server again and again while clients write, and check that it kept every promise
+    Crashtest(crashtest::Options),
+    /// Measure commits, reads and a mix, beside what the same disk allows in the same run
+    Bench(bench::Options),
+    /// Show what DocDB does: import, use, kill, recover, with figures
+    Demo(demo::Options),
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.task {
         Task::Tidy(options) => tidy::run(&options),
+        Task::Crashtest(options) => crashtest::run(options),
+        Task::Bench(options) => bench::run(options),
+        Task::Demo(options) => demo::run(options),
     };
     match result {
         Ok(code) => code,
