@@ -7,6 +7,11 @@ mod group;
 mod log;
 mod lsn;
 mod options;
+#[cfg(feature = "planted-bugs")]
+#[doc(hidden)]
+pub mod planted;
+#[cfg(not(feature = "planted-bugs"))]
+mod planted;
 mod preparer;
 mod recovery;
 mod segment;

@@ -26,6 +26,7 @@ use crate::error::{Result, WalError};
 use crate::format::record::{self, RecordSeed};
 use crate::group::{GroupBuffer, Record};
 use crate::options::WalOptions;
+use crate::planted::{Bug, is_planted};
 use crate::preparer::Preparer;
 use crate::segment::{Segment, SegmentInfo};
 use crate::stats::Counters;
@@ -451,6 +452,9 @@ impl Log {
         self.group_swapped.notify_all();
 
         let guard = PanicGuard { log: self };
+        if is_planted(Bug::AckBeforeSync) {
+            self.durable_lsn.store(group.last_lsn, Ordering::Release);
+        }
         let result = self.write(&mut group, rotate);
         std::mem::forget(guard);
 

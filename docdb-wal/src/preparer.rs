@@ -3,7 +3,9 @@
 use crate::error::Result;
 use crate::format::align_up;
 use crate::format::segment::{CAPACITY_BYTES_MAX, Origin, SegmentHeader};
-use crate::segment::{Preparing, SEGMENT_BYTES_LEAST, Segment, capacity_for, usable_bytes};
+use crate::segment::{
+    Preparing, SEGMENT_BYTES_LEAST, Segment, capacity_for, sync_name, usable_bytes,
+};
 use crate::writer::Home;
 
 /// At most one segment ahead of the one being written.
@@ -72,7 +74,7 @@ impl Preparer {
                 let segment = preparing.rename(vfs)?;
                 // Its name means the new file from here on, whether or not the sync succeeds.
                 self.ready = None;
-                vfs.sync_dir(&home.dir)?;
+                sync_name(vfs, &home.dir)?;
                 self.ready = Some(segment);
                 Ok(false)
             }

@@ -8,6 +8,7 @@ use docdb_vfs::{OpenMode, Vfs, VfsFile};
 use crate::error::Result;
 use crate::format::segment::{SegmentHeader, file_name, temporary_name};
 use crate::format::{BLOCK_BYTES, align_up, segment::DATA_START};
+use crate::planted::{Bug, is_planted};
 
 /// How much of a new segment is written and synced in one step: bounds the time for which it keeps
 /// the device from the commits beside it.
@@ -99,7 +100,7 @@ impl Preparing {
     /// Gives the written and synced file its name, durably.
     pub(crate) fn publish(self, vfs: &dyn Vfs, dir: &Path) -> Result<Segment> {
         let segment = self.rename(vfs)?;
-        vfs.sync_dir(dir)?;
+        sync_name(vfs, dir)?;
         Ok(segment)
     }
 
@@ -107,6 +108,14 @@ impl Preparing {
     pub(crate) fn abandon(self, vfs: &dyn Vfs) {
         let _ = vfs.remove_file(&self.temporary);
     }
+}
+
+/// Makes the name that a segment was just given durable.
+pub(crate) fn sync_name(vfs: &dyn Vfs, dir: &Path) -> Result<()> {
+    if !is_planted(Bug::SkipDirSync) {
+        vfs.sync_dir(dir)?;
+    }
+    Ok(())
 }
 
 /// Writes a whole segment and gives it its name.

@@ -10,6 +10,7 @@ use crate::format::group::{FLAG_CLOSE, FLAG_SEAL, GroupHeader, GroupPlace};
 use crate::format::segment::DATA_START;
 use crate::format::{BLOCK_BYTES, align_up};
 use crate::group::GroupBuffer;
+use crate::planted::{Bug, is_planted};
 use crate::segment::Segment;
 
 /// The end of the log: where the next group goes and what it must repeat.
@@ -45,7 +46,12 @@ impl Writer {
         self.segment
             .file
             .write_vectored_all_at(&group.slices(), self.position)?;
-        self.segment.file.sync_data()?;
+        if !is_planted(Bug::SkipSync) {
+            let synced = self.segment.file.sync_data();
+            if !is_planted(Bug::IgnoredSyncError) {
+                synced?;
+            }
+        }
         self.advance(group.device_bytes_with(0), crc);
         Ok(())
     }
