@@ -37,7 +37,7 @@ pub(super) fn check(repo: &Repo) -> Vec<Finding> {
         match repo.file(&readme_path) {
             None => findings.push(Finding::new(&readme_path, "is missing")),
             Some(readme) => {
-                if !readme.text.contains("```rust") {
+                if !has_compiled_example(&readme.text) {
                     findings.push(Finding::new(&readme_path, "has no Rust example"));
                 } else if !lib.contains("include_str!(\"../README.md\")") {
                     let what = "does not include README.md, so that its example is not compiled";
@@ -54,6 +54,18 @@ pub(super) fn check(repo: &Repo) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// Whether a page has a code block that rustdoc compiles.
+fn has_compiled_example(page: &str) -> bool {
+    let fences = page
+        .lines()
+        .filter_map(|line| line.trim_start().strip_prefix("```"));
+    fences.step_by(2).any(|info| {
+        info.split(',').map(str::trim).all(|word| {
+            ["", "rust", "no_run", "should_panic"].contains(&word) || word.starts_with("edition")
+        })
+    })
 }
 
 #[cfg(test)]
@@ -79,6 +91,20 @@ mod tests {
                 "docdb-a/examples: has no example",
             ]
         );
+    }
+
+    #[test]
+    fn examples_are_those_that_rustdoc_compiles() {
+        for good in [
+            "```\nx\n```",
+            "```rust,no_run\n```",
+            "```sh\n```\n```no_run\n```",
+        ] {
+            assert!(super::has_compiled_example(good), "{good}");
+        }
+        for bad in ["", "```sh\nx\n```", "```text\n```", "```rust,ignore\n```"] {
+            assert!(!super::has_compiled_example(bad), "{bad}");
+        }
     }
 
     #[test]
