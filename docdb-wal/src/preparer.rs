@@ -50,10 +50,16 @@ impl Preparer {
         if self.ready.is_some() {
             return Ok(false);
         }
-        self.build(home, durable)
+        self.build(home, durable, Preparing::step)
     }
 
-    fn build(&mut self, home: &Home, durable: (u64, u64)) -> Result<bool> {
+    /// Takes the preparation further by `step`, which says whether the file is complete.
+    fn build(
+        &mut self,
+        home: &Home,
+        durable: (u64, u64),
+        step: impl FnOnce(&mut Preparing) -> Result<bool>,
+    ) -> Result<bool> {
         let vfs = home.vfs.as_ref();
         let mut preparing = match self.preparing.take() {
             Some(preparing) => preparing,
@@ -69,7 +75,7 @@ impl Preparer {
                 Preparing::start(vfs, &home.dir, header)?
             }
         };
-        match preparing.step() {
+        match step(&mut preparing) {
             Ok(true) => {
                 let segment = preparing.rename(vfs)?;
                 // Its name means the new file from here on, whether or not the sync succeeds.
@@ -89,7 +95,8 @@ impl Preparer {
         }
     }
 
-    /// Sees to it that a segment with room for `bytes` of groups is ready. One that is too small
+    /// Sees to it that a segment with room for `bytes` of groups is ready, at once: somebody waits for
+    /// it, so what is not written yet is only reserved. One that is too small
     /// stays until the larger one takes its name, so that a full disk takes no room away; the caller
     /// has made sure that nobody counts on it.
     pub(crate) fn ensure(&mut self, home: &Home, durable: (u64, u64), bytes: u64) -> Result<()> {
@@ -103,13 +110,9 @@ impl Preparer {
             }
             self.next_capacity_bytes = capacity_for(bytes);
         }
-        let outcome = loop {
-            match self.build(home, durable) {
-                Ok(true) => {}
-                Ok(false) => break Ok(()),
-                Err(error) => break Err(error),
-            }
-        };
+        let outcome = self
+            .build(home, durable, Preparing::finish_reserved)
+            .map(|_| ());
         if outcome.is_err() {
             // One large record that found no space does not make the next small one need as much.
             self.next_capacity_bytes = planned;

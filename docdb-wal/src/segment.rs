@@ -12,7 +12,7 @@ use crate::planted::{Bug, is_planted};
 
 /// How much of a new segment is written and synced in one step: bounds the time for which it keeps
 /// the device from the commits beside it.
-const PREPARE_STEP_BYTES: u64 = 1 << 20;
+const PREPARE_STEP_BYTES: u64 = 256 << 10;
 
 /// No segment is smaller, whatever the options say.
 pub(crate) const SEGMENT_BYTES_LEAST: u64 = 16 << 10;
@@ -95,6 +95,19 @@ impl Preparing {
     pub(crate) fn rename(self, vfs: &dyn Vfs) -> Result<Segment> {
         vfs.rename(&self.temporary, &self.segment.path)?;
         Ok(self.segment)
+    }
+
+    /// Makes the rest of the file usable at once: its space is reserved, but its blocks are not
+    /// written: for when it is needed before it could be prepared. Its first writes are slower. Always
+    /// completes it, so the answer is `true`.
+    pub(crate) fn finish_reserved(&mut self) -> Result<bool> {
+        if self.written_bytes == 0 {
+            self.segment.file.allocate(self.segment.capacity_bytes)?;
+            self.segment.file.write_all_at(&self.header.encode(), 0)?;
+            self.segment.file.sync_data()?;
+        }
+        self.written_bytes = self.segment.capacity_bytes;
+        Ok(true)
     }
 
     /// Gives the written and synced file its name, durably.
