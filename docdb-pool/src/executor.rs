@@ -1,53 +1,69 @@
-//! The flush executor: a few threads that flush the logs of all databases.
+//! The flush executor: a few threads that do the background work of the logs of all databases.
 //!
-//! Each open database has one [`DbDriver`]. A driver is in the queue at most once, however often
-//! its log asks, so the queue is never longer than the number of open databases.
+//! Two queues, each with threads of its own: flushes, which somebody waits for, and the preparation
+//! of segments, which takes long and must not hold flushes up. Each open database has one
+//! [`DbDriver`], which is in a queue at most once, however often its log asks; so a queue is never
+//! longer than the number of open databases.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use docdb_wal::{FlushDriver, Wal};
 use parking_lot::{Condvar, Mutex};
 
-use crate::maintenance::Activity;
 use crate::{EventListener, PoolEvent};
 
-/// Not queued, nobody flushes.
+/// Not queued, nobody works on it.
 const IDLE: u8 = 0;
 /// In the queue.
 const QUEUED: u8 = 1;
-/// A thread is in its flush step.
+/// A thread works on it.
 const RUNNING: u8 = 2;
-/// As `RUNNING`, and another flush was asked for since.
+/// As `RUNNING`, and more was asked for since.
 const RUNNING_AGAIN: u8 = 3;
 
 /// How long [`DbDriver::quiesce`] waits before it looks again by itself.
 const RELEASE_POLL: Duration = Duration::from_millis(5);
 
-/// The queue and the counters that all drivers share.
+/// The queues and the counters that all drivers share.
 pub(crate) struct FlushExecutor {
-    queue: Mutex<Queue>,
-    work: Condvar,
-    /// Signalled when a driver let go of its log.
-    released: Condvar,
-    activity: Arc<Activity>,
+    flushes: WorkQueue,
+    preparations: WorkQueue,
     listener: Option<EventListener>,
-    flushes: AtomicU64,
-    failures: AtomicU64,
+    flush_count: AtomicU64,
+    failure_count: AtomicU64,
 }
 
+/// Which of the two queues.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Work {
+    Flush,
+    Prepare,
+}
+
+#[derive(Default)]
+struct WorkQueue {
+    queue: Mutex<Queue>,
+    work: Condvar,
+}
+
+#[derive(Default)]
 struct Queue {
     ready: VecDeque<(Arc<DriverState>, Wal)>,
     closed: bool,
 }
 
 struct DriverState {
-    phase: AtomicU8,
+    flush: AtomicU8,
+    prepare: AtomicU8,
     /// Clones of the log that the executor holds.
     held: AtomicUsize,
+    /// Whether a failed flush was reported: the first one ends the log's writing.
+    failed: AtomicBool,
 }
 
 /// The driver of one database.
@@ -57,26 +73,23 @@ pub(crate) struct DbDriver {
 }
 
 impl FlushExecutor {
-    pub(crate) fn new(activity: Arc<Activity>, listener: Option<EventListener>) -> Arc<Self> {
+    pub(crate) fn new(listener: Option<EventListener>) -> Arc<Self> {
         Arc::new(Self {
-            queue: Mutex::new(Queue {
-                ready: VecDeque::new(),
-                closed: false,
-            }),
-            work: Condvar::new(),
-            released: Condvar::new(),
-            activity,
+            flushes: WorkQueue::default(),
+            preparations: WorkQueue::default(),
             listener,
-            flushes: AtomicU64::new(0),
-            failures: AtomicU64::new(0),
+            flush_count: AtomicU64::new(0),
+            failure_count: AtomicU64::new(0),
         })
     }
 
     /// A driver for one more database.
     pub(crate) fn driver(self: &Arc<Self>) -> Arc<DbDriver> {
         let state = DriverState {
-            phase: AtomicU8::new(IDLE),
+            flush: AtomicU8::new(IDLE),
+            prepare: AtomicU8::new(IDLE),
             held: AtomicUsize::new(0),
+            failed: AtomicBool::new(false),
         };
         Arc::new(DbDriver {
             executor: self.clone(),
@@ -86,170 +99,211 @@ impl FlushExecutor {
 
     /// Databases that wait for a flush.
     pub(crate) fn queued(&self) -> usize {
-        self.queue.lock().ready.len()
+        self.flushes.queue.lock().ready.len()
     }
 
     /// Flush steps that flushed something.
     pub(crate) fn flushes(&self) -> u64 {
-        self.flushes.load(Ordering::Relaxed)
+        self.flush_count.load(Ordering::Relaxed)
     }
 
-    /// Flush steps that failed.
+    /// Steps that failed.
     pub(crate) fn failures(&self) -> u64 {
-        self.failures.load(Ordering::Relaxed)
+        self.failure_count.load(Ordering::Relaxed)
     }
 
     /// What each thread does until [`FlushExecutor::close`].
-    pub(crate) fn run(&self) {
-        loop {
-            let (driver, wal) = {
-                let mut queue = self.queue.lock();
-                loop {
-                    if let Some(next) = queue.ready.pop_front() {
-                        break next;
-                    }
-                    if queue.closed {
-                        return;
-                    }
-                    self.work.wait(&mut queue);
-                }
-            };
-            self.flush(driver, wal);
+    pub(crate) fn run(&self, work: Work) {
+        while let Some((driver, wal)) = self.queue_of(work).next() {
+            self.turn(work, driver, wal);
         }
     }
 
-    /// Flushes once for the first database of the queue; whether there was one.
-    pub(crate) fn step(&self) -> bool {
-        let next = self.queue.lock().ready.pop_front();
-        match next {
-            Some((driver, wal)) => {
-                self.flush(driver, wal);
-                true
-            }
-            None => false,
+    /// One turn for the first database of a queue; whether there was one.
+    pub(crate) fn step(&self, work: Work) -> bool {
+        let next = self.queue_of(work).queue.lock().ready.pop_front();
+        let found = next.is_some();
+        if let Some((driver, wal)) = next {
+            self.turn(work, driver, wal);
         }
+        found
     }
 
-    /// Ends the threads once the queue is empty.
+    /// Ends the threads once their queue is empty.
     pub(crate) fn close(&self) {
-        self.queue.lock().closed = true;
-        self.work.notify_all();
+        for queue in [&self.flushes, &self.preparations] {
+            queue.queue.lock().closed = true;
+            queue.work.notify_all();
+        }
     }
 
-    fn flush(&self, driver: Arc<DriverState>, wal: Wal) {
-        driver.phase.store(RUNNING, Ordering::SeqCst);
-        // A panic inside the step poisons that log alone; the executor serves the others.
-        let again = match catch_unwind(AssertUnwindSafe(|| wal.flush_step())) {
-            Ok(Ok(true)) => {
-                self.flushes.fetch_add(1, Ordering::Relaxed);
-                self.activity.poke();
-                true
-            }
-            Ok(Ok(false)) => false,
-            Ok(Err(error)) => {
-                self.failed(error.to_string());
-                false
-            }
-            Err(_) => {
-                self.failed("a flush step panicked".into());
-                false
-            }
-        };
-        // Another turn goes to the end of the queue, so that no database starves the others.
+    fn queue_of(&self, work: Work) -> &WorkQueue {
+        match work {
+            Work::Flush => &self.flushes,
+            Work::Prepare => &self.preparations,
+        }
+    }
+
+    fn turn(&self, work: Work, driver: Arc<DriverState>, wal: Wal) {
+        let phase = driver.phase(work);
+        phase.store(RUNNING, Ordering::SeqCst);
+        // A panic inside a step poisons that log alone; the executor serves the others.
+        let again = catch_unwind(AssertUnwindSafe(|| match work {
+            Work::Flush => self.flush(&driver, &wal),
+            Work::Prepare => self.prepare(&wal),
+        }));
+        let again = again.unwrap_or_else(|_| {
+            self.failed(&driver, || "a step of the log panicked".into());
+            false
+        });
         let idle = !again
-            && driver
-                .phase
+            && phase
                 .compare_exchange(RUNNING, IDLE, Ordering::SeqCst, Ordering::SeqCst)
                 .is_ok();
         if idle {
             drop(wal);
             driver.held.fetch_sub(1, Ordering::SeqCst);
-            let _queue = self.queue.lock();
-            self.released.notify_all();
         } else {
-            driver.phase.store(QUEUED, Ordering::SeqCst);
-            self.queue.lock().ready.push_back((driver, wal));
-            self.work.notify_one();
+            // At the end of the queue, so that no database starves the others.
+            phase.store(QUEUED, Ordering::SeqCst);
+            self.queue_of(work).push(driver, wal);
         }
     }
 
-    fn failed(&self, error: String) {
-        self.failures.fetch_add(1, Ordering::Relaxed);
-        if let Some(listener) = &self.listener {
-            listener(&PoolEvent::FlushFailed { error });
-        }
-    }
-}
-
-impl DbDriver {
-    /// Waits until the executor holds nothing of the database's log. For a database that is closed,
-    /// so that no flush is asked for any more.
-    pub(crate) fn quiesce(&self) {
-        let mut queue = self.executor.queue.lock();
-        while self.state.held.load(Ordering::SeqCst) > 0 {
-            // Without threads nobody else would empty the queue.
-            if let Some(at) = queue
-                .ready
-                .iter()
-                .position(|(s, _)| Arc::ptr_eq(s, &self.state))
-            {
-                queue.ready.remove(at);
-                self.state.phase.store(IDLE, Ordering::SeqCst);
-                self.state.held.fetch_sub(1, Ordering::SeqCst);
-                continue;
+    /// Flushes once; whether there may be more.
+    fn flush(&self, driver: &Arc<DriverState>, wal: &Wal) -> bool {
+        match wal.flush_step() {
+            Ok(true) => {
+                self.flush_count.fetch_add(1, Ordering::Relaxed);
+                return true;
             }
-            self.executor.released.wait_for(&mut queue, RELEASE_POLL);
+            Ok(false) => {}
+            Err(error) => {
+                self.failed(driver, || error.to_string());
+                return false;
+            }
+        }
+        // The first part of a preparation tells whether there is one to do at all.
+        if driver.prepare.load(Ordering::SeqCst) == IDLE && self.prepare(wal) {
+            self.enqueue(Work::Prepare, driver, wal);
+        }
+        false
+    }
+
+    /// Prepares a part of a segment; whether there is more. A failure is retried by the log itself
+    /// once it is written to again.
+    fn prepare(&self, wal: &Wal) -> bool {
+        wal.prepare_step().unwrap_or_else(|_| {
+            self.failure_count.fetch_add(1, Ordering::Relaxed);
+            false
+        })
+    }
+
+    fn failed(&self, driver: &DriverState, error: impl FnOnce() -> String) {
+        self.failure_count.fetch_add(1, Ordering::Relaxed);
+        if !driver.failed.swap(true, Ordering::SeqCst)
+            && let Some(listener) = &self.listener
+        {
+            listener(&PoolEvent::FlushFailed { error: error() });
         }
     }
-}
 
-impl FlushDriver for DbDriver {
-    fn request_flush(&self, wal: &Wal) {
-        let mut phase = self.state.phase.load(Ordering::SeqCst);
+    fn enqueue(&self, work: Work, driver: &Arc<DriverState>, wal: &Wal) {
+        let phase = driver.phase(work);
+        let mut current = phase.load(Ordering::SeqCst);
         loop {
-            let next = match phase {
+            let next = match current {
                 IDLE => QUEUED,
                 RUNNING => RUNNING_AGAIN,
                 _ => return,
             };
             if next == QUEUED {
                 // Before the phase changes, so that `quiesce` never misses a log about to be queued.
-                self.state.held.fetch_add(1, Ordering::SeqCst);
+                driver.held.fetch_add(1, Ordering::SeqCst);
             }
-            match self
-                .state
-                .phase
-                .compare_exchange(phase, next, Ordering::SeqCst, Ordering::SeqCst)
-            {
+            match phase.compare_exchange(current, next, Ordering::SeqCst, Ordering::SeqCst) {
                 Ok(_) if next == QUEUED => break,
                 Ok(_) => return,
-                Err(now) => phase = now,
+                Err(now) => current = now,
             }
             if next == QUEUED {
-                self.state.held.fetch_sub(1, Ordering::SeqCst);
+                driver.held.fetch_sub(1, Ordering::SeqCst);
             }
         }
-        self.executor
-            .queue
-            .lock()
+        self.queue_of(work).push(driver.clone(), wal.clone());
+    }
+}
+
+impl WorkQueue {
+    fn push(&self, driver: Arc<DriverState>, wal: Wal) {
+        self.queue.lock().ready.push_back((driver, wal));
+        self.work.notify_one();
+    }
+
+    /// The first in the queue, waited for; `None` once the queue is closed and empty.
+    fn next(&self) -> Option<(Arc<DriverState>, Wal)> {
+        let mut queue = self.queue.lock();
+        loop {
+            if let Some(next) = queue.ready.pop_front() {
+                return Some(next);
+            }
+            if queue.closed {
+                return None;
+            }
+            self.work.wait(&mut queue);
+        }
+    }
+
+    /// Takes a driver out of the queue; whether it was there.
+    fn remove(&self, driver: &Arc<DriverState>) -> bool {
+        let mut queue = self.queue.lock();
+        let at = queue
             .ready
-            .push_back((self.state.clone(), wal.clone()));
-        self.executor.work.notify_one();
+            .iter()
+            .position(|(queued, _)| Arc::ptr_eq(queued, driver));
+        at.and_then(|at| queue.ready.remove(at)).is_some()
     }
 }
 
-impl std::fmt::Debug for DbDriver {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl DriverState {
+    fn phase(&self, work: Work) -> &AtomicU8 {
+        match work {
+            Work::Flush => &self.flush,
+            Work::Prepare => &self.prepare,
+        }
+    }
+}
+
+impl DbDriver {
+    /// Waits until the executor holds nothing of the database's log. For a database that is closed,
+    /// so that no work is asked for any more.
+    pub(crate) fn quiesce(&self) {
+        while self.state.held.load(Ordering::SeqCst) > 0 {
+            let mut removed = false;
+            for work in [Work::Flush, Work::Prepare] {
+                if self.executor.queue_of(work).remove(&self.state) {
+                    self.state.phase(work).store(IDLE, Ordering::SeqCst);
+                    self.state.held.fetch_sub(1, Ordering::SeqCst);
+                    removed = true;
+                }
+            }
+            if !removed {
+                std::thread::sleep(RELEASE_POLL);
+            }
+        }
+    }
+}
+
+impl FlushDriver for DbDriver {
+    fn request(&self, wal: &Wal) {
+        self.executor.enqueue(Work::Flush, &self.state, wal);
+    }
+}
+
+impl fmt::Debug for DbDriver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DbDriver")
-            .field("phase", &self.state.phase)
-            .finish()
-    }
-}
-
-impl std::fmt::Debug for FlushExecutor {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("FlushExecutor")
-            .field("flushes", &self.flushes)
-            .finish()
+            .field("flush", &self.state.flush)
+            .finish_non_exhaustive()
     }
 }

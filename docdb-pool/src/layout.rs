@@ -6,6 +6,7 @@
 //! | `CATALOG.tmp`, `CATALOG.copy.tmp` | a change of the catalog that did not finish |
 //! | `LOCK` | pid and socket of the owner, for messages only; the lock is on the directory |
 //! | `db-` and 16 hexadecimal digits | one database, named by its id |
+//! | the same with `.creating` | a database that is being made; it is renamed when it is whole |
 
 use std::path::{Path, PathBuf};
 
@@ -15,6 +16,8 @@ pub(crate) const CATALOG: &str = "CATALOG";
 pub(crate) const CATALOG_COPY: &str = "CATALOG.copy";
 pub(crate) const LOCK: &str = "LOCK";
 const DATABASE_PREFIX: &str = "db-";
+/// What the engine appends to a database's directory while it makes it.
+const CREATING_SUFFIX: &str = ".creating";
 
 /// Deepest nesting of directories that [`remove_tree`] follows.
 const TREE_DEPTH_MAX: usize = 8;
@@ -22,6 +25,11 @@ const TREE_DEPTH_MAX: usize = 8;
 /// The directory name of the database `id`.
 pub(crate) fn database_dir_name(id: u64) -> String {
     format!("{DATABASE_PREFIX}{id:016x}")
+}
+
+/// The directory name of the database `id` while it is being made.
+pub(crate) fn creating_dir_name(id: u64) -> String {
+    format!("{}{CREATING_SUFFIX}", database_dir_name(id))
 }
 
 /// Whether `name` is, or claims to be, a database's directory.
@@ -66,24 +74,35 @@ pub(crate) fn create_dir_all(vfs: &dyn Vfs, dir: &Path) -> Result<(), IoError> {
     Ok(())
 }
 
-/// Removes a directory with all that is in it; a missing one is fine. The removal is durable after
-/// `sync_dir` of the parent.
-pub(crate) fn remove_tree(vfs: &dyn Vfs, dir: &Path) -> Result<(), IoError> {
-    remove_tree_below(vfs, dir, TREE_DEPTH_MAX)
+/// Removes the directories of the database `id` with all that is in them; missing ones are fine.
+/// The removal is durable after `sync_dir` of `data_dir`.
+pub(crate) fn remove_database(vfs: &dyn Vfs, data_dir: &Path, id: u64) -> Result<(), IoError> {
+    for name in [creating_dir_name(id), database_dir_name(id)] {
+        remove_tree_below(vfs, &data_dir.join(name), TREE_DEPTH_MAX)?;
+    }
+    Ok(())
 }
 
-/// As [`remove_tree`], durable when it returns.
+/// As [`remove_database`] for a database that an earlier process may have removed, durable when it
+/// returns.
 ///
-/// A directory that is gone already may be gone in memory only: if an earlier process removed it
-/// and its sync of `parent` failed, the kernel took the removal for written, and another sync proves
+/// A directory that is gone already may be gone in memory only: if that process removed it and its
+/// sync of `data_dir` failed, the kernel took the removal for written, and another sync proves
 /// nothing. So it is made and removed once more, which is a new change to write.
-pub(crate) fn remove_tree_durably(vfs: &dyn Vfs, parent: &Path, dir: &Path) -> Result<(), IoError> {
-    if !vfs.exists(dir)? {
-        vfs.create_dir(dir)?;
-        vfs.sync_dir(parent)?;
+pub(crate) fn remove_database_again(
+    vfs: &dyn Vfs,
+    data_dir: &Path,
+    id: u64,
+) -> Result<(), IoError> {
+    for name in [creating_dir_name(id), database_dir_name(id)] {
+        let dir = data_dir.join(name);
+        if !vfs.exists(&dir)? {
+            vfs.create_dir(&dir)?;
+        }
     }
-    remove_tree(vfs, dir)?;
-    vfs.sync_dir(parent)
+    vfs.sync_dir(data_dir)?;
+    remove_database(vfs, data_dir, id)?;
+    vfs.sync_dir(data_dir)
 }
 
 fn remove_tree_below(vfs: &dyn Vfs, dir: &Path, depth_left: usize) -> Result<(), IoError> {

@@ -157,8 +157,7 @@ impl Pool {
 
     fn create_files(&self, slot: &Slot, durability: Durability) -> Result<OpenDb> {
         let shared = &*self.shared;
-        let mut options = shared.options.db.clone();
-        options.durability = durability;
+        let options = shared.db_options(durability);
         let driver = shared.executor.driver();
         let db = Db::create(shared.vfs.clone(), &slot.dir, options, driver.clone())?;
         let open = OpenDb::new(db, driver, shared.vfs.now());
@@ -178,7 +177,7 @@ impl Pool {
     /// Removes a database's directory and then its entry. What fails stays for the next open.
     fn remove_files(&self, slot: &Slot) {
         let shared = &*self.shared;
-        let removed = layout::remove_tree(&*shared.vfs, &slot.dir)
+        let removed = layout::remove_database(&*shared.vfs, &shared.data_dir, slot.id)
             .map_err(error::from_io)
             .and_then(|()| self.sync_data_dir())
             .and_then(|()| {

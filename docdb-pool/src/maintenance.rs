@@ -1,8 +1,8 @@
 //! The maintenance thread: checkpoints that are due, and the close of idle databases.
 //!
-//! It works only while there is something to wait for. A database that was used lately is looked at
-//! every second, since it may have become due for a checkpoint; a quiet one is looked at again when
-//! it is due to be closed; without an open database the thread sleeps until it is poked.
+//! It works only while there is something to wait for: databases ask for it when they have work, and
+//! say when time will make a checkpoint due; a quiet one is looked at again when it is due to be
+//! closed; without an open database the thread sleeps until it is poked.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,17 +10,19 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
+use docdb_engine::Maintainer;
+
 use crate::PoolEvent;
+use crate::executor::Work;
 use crate::shared::Shared;
 
-/// Between two looks at a database that may be dirty.
-const TICK: Duration = Duration::from_secs(1);
-/// Between two rounds while flushes go on.
+/// The longest time to sleep is at least this, whatever a database says.
+const SLEEP_MIN: Duration = Duration::from_millis(100);
+/// Between two looks at whether a database that is in use has become unused.
+const IN_USE_LOOK: Duration = Duration::from_secs(30);
+/// Between two rounds while databases keep asking.
 const ROUND_INTERVAL_MIN: Duration = Duration::from_millis(25);
-/// A database unused for its checkpoint interval and this much more has nothing left to write.
-const QUIET_MARGIN: Duration = Duration::from_secs(5);
-
-/// Tells the maintenance thread that databases are in use.
+/// Wakes the maintenance thread.
 #[derive(Debug, Default)]
 pub(crate) struct Activity {
     poked: AtomicBool,
@@ -29,7 +31,7 @@ pub(crate) struct Activity {
 }
 
 impl Activity {
-    /// Something was used or written. Costs one load while the thread has work anyway.
+    /// A database was opened or asks for maintenance. Costs one load if the thread has been poked.
     pub(crate) fn poke(&self) {
         if !self.poked.load(Ordering::Relaxed) && !self.poked.swap(true, Ordering::SeqCst) {
             let _closed = self.closed.lock();
@@ -62,6 +64,12 @@ impl Activity {
         }
         self.poked.store(false, Ordering::SeqCst);
         !*closed
+    }
+}
+
+impl Maintainer for Activity {
+    fn request(&self) {
+        self.poke();
     }
 }
 
@@ -105,22 +113,22 @@ pub(crate) fn step_all(shared: &Shared) -> bool {
 /// How long nothing can become due; `None`: for ever, unless poked.
 fn next_due(shared: &Shared) -> Option<Duration> {
     let now = shared.vfs.now();
-    let quiet_after = shared.options.db.checkpoint_interval + QUIET_MARGIN;
     let idle_close = shared.options.idle_close;
-    let slots = shared.open_slots();
-    slots
-        .iter()
-        .map(|slot| match slot.unused_since() {
-            Some(since) if now >= since + quiet_after => {
-                (since + idle_close).saturating_sub(now).max(TICK)
-            }
-            Some(since) => (since + idle_close)
-                .saturating_sub(now)
-                .min(TICK)
-                .max(ROUND_INTERVAL_MIN),
-            None => TICK,
-        })
-        .min()
+    let mut soonest: Option<Duration> = None;
+    for slot in shared.open_slots() {
+        let unused_since = slot.unused_since();
+        let Some(open) = slot.opened() else { continue };
+        let close_at = match unused_since {
+            Some(since) => since + idle_close,
+            None => (open.used_at() + idle_close).max(now + IN_USE_LOOK),
+        };
+        let due = open
+            .db
+            .maintenance_due()
+            .map_or(close_at, |due| due.min(close_at));
+        soonest = Some(soonest.map_or(due, |soonest| soonest.min(due)));
+    }
+    soonest.map(|due| due.saturating_sub(now).max(SLEEP_MIN))
 }
 
 /// The threads of a pool, joined when it closes.
@@ -135,10 +143,12 @@ pub(crate) fn spawn(shared: &Arc<Shared>) -> crate::Result<Vec<std::thread::Join
             format!("cannot start a thread: {error}"),
         )
     };
-    for n in 0..shared.options.flush_threads {
+    let flushers =
+        (0..shared.options.flush_threads).map(|n| (format!("docdb-flush-{n}"), Work::Flush));
+    for (name, work) in flushers.chain([("docdb-prepare".into(), Work::Prepare)]) {
         let executor = shared.executor.clone();
-        let builder = std::thread::Builder::new().name(format!("docdb-flush-{n}"));
-        threads.push(builder.spawn(move || executor.run()).map_err(failed)?);
+        let builder = std::thread::Builder::new().name(name);
+        threads.push(builder.spawn(move || executor.run(work)).map_err(failed)?);
     }
     let builder = std::thread::Builder::new().name("docdb-maintain".into());
     let shared = shared.clone();

@@ -14,7 +14,7 @@ use parking_lot::{Condvar, Mutex, RwLock};
 
 use crate::catalog::{CatalogStore, EntryState};
 use crate::error::{self, Result};
-use crate::executor::FlushExecutor;
+use crate::executor::{FlushExecutor, Work};
 use crate::maintenance::{self, Activity};
 use crate::shared::{Counters, Shared};
 use crate::slot::{DbHandle, Phase, Slot};
@@ -100,7 +100,7 @@ impl Pool {
         }
 
         let activity = Arc::new(Activity::default());
-        let executor = FlushExecutor::new(activity.clone(), options.listener.clone());
+        let executor = FlushExecutor::new(options.listener.clone());
         let opened_at = vfs.now();
         let shared = Arc::new(Shared {
             vfs,
@@ -167,11 +167,13 @@ impl Pool {
     /// maintenance is due. Whether there was anything to do.
     pub fn step(&self) -> bool {
         let mut worked = false;
-        for _ in 0..self.shared.options.open_databases_max {
-            if !self.shared.executor.step() {
-                break;
+        for work in [Work::Flush, Work::Prepare] {
+            for _ in 0..self.shared.options.open_databases_max {
+                if !self.shared.executor.step(work) {
+                    break;
+                }
+                worked = true;
             }
-            worked = true;
         }
         worked |= maintenance::step_all(&self.shared);
         self.shared.close_idle();
@@ -271,7 +273,12 @@ fn judge_directories(data_dir: &Path, names: &[String], catalog: &CatalogStore) 
     let known: HashSet<String> = catalog
         .entries()
         .iter()
-        .map(|entry| layout::database_dir_name(entry.id))
+        .flat_map(|entry| {
+            [
+                layout::database_dir_name(entry.id),
+                layout::creating_dir_name(entry.id),
+            ]
+        })
         .collect();
     match names
         .iter()
@@ -303,10 +310,9 @@ fn finish_interrupted(
         .cloned()
         .collect();
     for entry in interrupted {
-        let dir = data_dir.join(layout::database_dir_name(entry.id));
         // The entry goes only when the directory is gone for good, else the directory could come
         // back after a power loss without an entry.
-        let removed = layout::remove_tree_durably(vfs, data_dir, &dir);
+        let removed = layout::remove_database_again(vfs, data_dir, entry.id);
         let (id, name) = (entry.id, entry.name);
         if let Err(error) = removed {
             let error = error::from_io(error);

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use ahash::RandomState;
-use docdb_engine::{Db, Durability, Error, ErrorKind};
+use docdb_engine::{Db, DbOptions, Durability, Error, ErrorKind};
 use docdb_vfs::Vfs;
 use parking_lot::{Mutex, RwLock};
 
@@ -71,7 +71,6 @@ impl Shared {
 
     fn handle(&self, open: &Arc<OpenDb>) -> DbHandle {
         open.touch(self.vfs.now());
-        self.activity.poke();
         DbHandle(open.clone())
     }
 
@@ -129,6 +128,7 @@ impl Shared {
             Ok(open) => {
                 let open = Arc::new(open);
                 let handle = self.handle(&open);
+                self.activity.poke();
                 guard.outcome = Some(Ok(open));
                 Ok(handle)
             }
@@ -174,11 +174,18 @@ impl Shared {
             let message = format!("the directory {dir} of database {:?} is missing", slot.name);
             return Err(Error::new(ErrorKind::Corrupt, message));
         }
-        let mut options = self.options.db.clone();
-        options.durability = durability;
+        let options = self.db_options(durability);
         let driver = self.executor.driver();
         let db = Db::open_manual(self.vfs.clone(), &slot.dir, options, driver.clone())?;
         Ok(OpenDb::new(db, driver, self.vfs.now()))
+    }
+
+    /// The options of a database with that durability mode.
+    pub(crate) fn db_options(&self, durability: Durability) -> DbOptions {
+        let mut options = self.options.db.clone();
+        options.durability = durability;
+        options.maintainer = Some(self.activity.clone());
+        options
     }
 
     /// Counts `slot` as open, after closing the database unused for longest if the limit is
@@ -228,7 +235,7 @@ impl Shared {
         let open = {
             let mut state = slot.state.lock();
             match &state.phase {
-                Phase::Open(open) if Arc::strong_count(open) == 1 && !open.db.is_poisoned() => {}
+                Phase::Open(open) if Arc::strong_count(open) == 1 && !open.db.stats().poisoned => {}
                 _ => return false,
             }
             match std::mem::replace(&mut state.phase, Phase::Closing) {

@@ -120,6 +120,13 @@ impl OpenDb {
 #[derive(Clone)]
 pub struct DbHandle(pub(crate) Arc<OpenDb>);
 
+impl DbHandle {
+    /// Whether both are uses of the same open database: their commits settle in one order.
+    pub fn is_same(&self, other: &DbHandle) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
 impl Deref for DbHandle {
     type Target = Db;
 

@@ -112,14 +112,23 @@ fn an_unknown_database_directory_is_refused() {
     assert!(disk.exists(&path("db-00000000000000ff")).unwrap());
 }
 
+fn remove_tree(disk: &SimVfs, dir: &Path) {
+    for name in disk.list(dir).unwrap() {
+        let path = dir.join(name);
+        if disk.list(&path).is_ok() {
+            remove_tree(disk, &path);
+        } else {
+            disk.remove_file(&path).unwrap();
+        }
+    }
+    disk.remove_dir(dir).unwrap();
+}
+
 #[test]
 fn a_missing_database_directory_fails_that_database_alone() {
     let disk = two_databases();
     let dir = path("db-0000000000000001");
-    for name in disk.list(&dir).unwrap() {
-        disk.remove_file(&dir.join(name)).unwrap();
-    }
-    disk.remove_dir(&dir).unwrap();
+    remove_tree(&disk, &dir);
     disk.sync_dir(Path::new(DIR)).unwrap();
     let (options, events) = recording(PoolOptions::manual());
     let pool = Pool::open(Arc::new(disk), DIR, options).unwrap();

@@ -1,1 +1,23 @@
-//! The DocDB server: many document databases over a Unix socket.
+#![doc = include_str!("../README.md")]
+
+mod accept;
+mod config;
+mod connection;
+mod convert;
+mod execute;
+mod limits;
+mod logging;
+mod server;
+mod signals;
+mod socket;
+mod state;
+mod stats;
+
+pub use config::{Cli, Command, Config, LogFormat, LogLevel, LogOptions};
+pub use limits::{
+    DRAIN_TIMEOUT, FRAMES_PER_TURN_MAX, HELLO_TIMEOUT, JOBS_MAX, OUTPUT_BYTES_MAX, PENDING_OPS_MAX,
+    SCANS_MAX, WORKER_THREADS_MAX,
+};
+pub use logging::init as init_logging;
+pub use server::{Server, ServerError, Stopper, runtime};
+pub use signals::stop_on_signals;

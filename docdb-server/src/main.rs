@@ -1,0 +1,37 @@
+//! The `docdb-server` binary.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use docdb_server::{Cli, Config, Server, ServerError, init_logging, runtime, stop_on_signals};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    init_logging(cli.log);
+    match serve(Config::from(cli.serve)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("docdb-server: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn serve(config: Config) -> Result<(), ServerError> {
+    let io = |what: &str, error: std::io::Error| {
+        let message = format!("cannot {what}: {error}");
+        ServerError::from(docdb_engine::Error::new(
+            docdb_engine::ErrorKind::Io,
+            message,
+        ))
+    };
+    let runtime = runtime().map_err(|error| io("start the runtime", error))?;
+    let result = runtime.block_on(async {
+        let server = Server::start(config)?;
+        stop_on_signals(server.stopper()).map_err(|error| io("handle signals", error))?;
+        server.run().await
+    });
+    // What still runs after a drain that took too long does not hold up the end.
+    runtime.shutdown_background();
+    result
+}

@@ -1,0 +1,37 @@
+//! What all connections of a server share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use docdb_ipc::{Limits, ServerHandshake};
+use docdb_pool::Pool;
+use tokio::sync::watch;
+
+/// The shared state of a server.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) handshake: ServerHandshake,
+    pub(crate) limits: Limits,
+    /// True once the server stops.
+    pub(crate) stop: watch::Sender<bool>,
+    pub(crate) started_at: Instant,
+    pub(crate) connections_max: u32,
+    pub(crate) counters: Counters,
+}
+
+/// Counters since the start.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) connections: AtomicU64,
+    pub(crate) connections_open: AtomicU64,
+    pub(crate) requests: AtomicU64,
+    pub(crate) errors: AtomicU64,
+    pub(crate) protocol_errors: AtomicU64,
+    pub(crate) panics: AtomicU64,
+}
+
+pub(crate) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}

@@ -1,0 +1,96 @@
+//! Statistics as the JSON of a `stats` answer.
+
+use std::sync::atomic::Ordering;
+
+use serde_json::{Value, json};
+
+use crate::state::State;
+
+/// The whole server.
+pub(crate) fn server(state: &State) -> Value {
+    let pool = state.pool.stats();
+    let counters = &state.counters;
+    let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "pid": std::process::id(),
+        "uptime_seconds": state.started_at.elapsed().as_secs(),
+        "connections": {
+            "open": load(&counters.connections_open),
+            "max": state.connections_max,
+            "total": load(&counters.connections),
+        },
+        "requests": {
+            "total": load(&counters.requests),
+            "errors": load(&counters.errors),
+            "protocol_errors": load(&counters.protocol_errors),
+            "panics": load(&counters.panics),
+        },
+        "databases": {
+            "total": pool.databases,
+            "open": pool.databases_open,
+            "open_max": pool.databases_open_max,
+            "opened": pool.opened,
+            "open_failures": pool.open_failures,
+            "closed_idle": pool.closed_idle,
+            "closed_for_room": pool.closed_for_room,
+            "created": pool.created,
+            "dropped": pool.dropped,
+        },
+        "catalog": {
+            "edits": pool.catalog_edits,
+            "poisoned": pool.catalog_poisoned,
+        },
+        "flush": {
+            "queue_depth": pool.flush_queue_depth,
+            "flushes": pool.flushes,
+            "failures": pool.flush_failures,
+        },
+    })
+}
+
+/// One database.
+pub(crate) fn database(name: &str, db: &docdb_engine::Db) -> Value {
+    let stats = db.stats();
+    let wal = &stats.wal;
+    json!({
+        "name": name,
+        "documents": stats.documents,
+        "collections": stats.collections,
+        "commits": stats.commits,
+        "refused": stats.refused,
+        "visible_version": stats.visible_version,
+        "poisoned": stats.poisoned,
+        "checkpoint": {
+            "version": stats.checkpoint_version,
+            "count": stats.checkpoints,
+            "last_seconds": stats.last_checkpoint.as_secs_f64(),
+        },
+        "wal": {
+            "segments": wal.segments,
+            "bytes": wal.segment_bytes,
+            "appended_lsn": wal.appended_lsn,
+            "durable_lsn": wal.durable_lsn,
+            "flushes": wal.flush.groups,
+            "records": wal.flush.records,
+            "record_bytes": wal.flush.records_bytes,
+            "records_per_flush_max": wal.flush.group_records_max,
+            "flush_seconds_mean": wal.flush.flush_mean.as_secs_f64(),
+            "flush_seconds_max": wal.flush.flush_max.as_secs_f64(),
+        },
+        "data": {
+            "files": stats.data_files,
+            "bytes": stats.data_bytes,
+            "runs": stats.runs,
+        },
+        "memory": {
+            "delta_bytes": stats.delta_bytes,
+            "delta_bytes_max": stats.delta_bytes_max,
+            "run_bytes": stats.run_bytes,
+        },
+        "snapshots": {
+            "open": stats.snapshots,
+            "oldest_seconds": stats.oldest_snapshot.as_secs_f64(),
+        },
+    })
+}

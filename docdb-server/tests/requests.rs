@@ -1,0 +1,385 @@
+//! Every request, and every bad one.
+
+#![allow(clippy::unwrap_used, reason = "a test's helpers fail the test")]
+
+mod common;
+
+use std::collections::HashSet;
+
+use bytes::{Bytes, BytesMut};
+use common::{COLL, Client, TestServer, read_request, write};
+use docdb_ipc::{BatchMode, OpResult, Precondition, Request, Response, WriteOp};
+use docdb_types::ErrorKind;
+use docdb_types::limits::DOCUMENT_BYTES_MAX;
+
+#[test]
+fn documents() {
+    let server = TestServer::start();
+    let mut client = server.connect();
+    client.create_database("db");
+    let text = r#"{ "n": 9007199254740993, "x": 1.10 }"#;
+    let (first, id) = client.write("db", WriteOp::create(COLL, 7, text));
+    assert_eq!(id, 7);
+    assert_eq!(client.read("db", COLL, 7), text);
+    let (second, _) = client.write("db", WriteOp::update(COLL, 7, "2"));
+    assert!(second > first);
+    client.write("db", WriteOp::upsert(COLL, u64::MAX - 1, "[]"));
+    let (_, assigned) = client.write("db", WriteOp::insert(COLL, "null"));
+    assert_eq!(assigned, u64::MAX);
+    let count = Request::Count {
+        db: "db".into(),
+        collection: COLL.into(),
+    };
+    assert_eq!(client.call(&count), Response::Count(3));
+    client.write("db", WriteOp::delete(COLL, 7));
+    let exists = Request::Exists {
+        db: "db".into(),
+        collection: COLL.into(),
+        id: 7,
+    };
+    assert_eq!(client.call(&exists), Response::Exists(false));
+    assert_eq!(
+        client.error(&read_request("db", COLL, 7)),
+        ErrorKind::NotFound
+    );
+    assert_eq!(
+        client.error(&write("db", WriteOp::insert(COLL, "1"))),
+        ErrorKind::LimitExceeded
+    );
+}
+
+#[test]
+fn refused_writes() {
+    let server = TestServer::start();
+    let mut client = server.connect();
+    client.create_database("db");
+    let (version, _) = client.write("db", WriteOp::create(COLL, 1, "1"));
+    let cases: Vec<(WriteOp, ErrorKind)> = vec![
+        (WriteOp::create(COLL, 1, "1"), ErrorKind::AlreadyExists),
+        (WriteOp::update(COLL, 2, "1"), ErrorKind::NotFound),
+        (WriteOp::delete(COLL, 2), ErrorKind::NotFound),
+        (
+            WriteOp::upsert("missing", 1, "1"),
+            ErrorKind::CollectionNotFound,
+        ),
+        (
+            WriteOp::update(COLL, 1, "1").when(Precondition::VersionIs(version + 1)),
+            ErrorKind::VersionMismatch,
+        ),
+        (
+            WriteOp::upsert(COLL, 1, "1").when(Precondition::Absent),
+            ErrorKind::VersionMismatch,
+        ),
+        (WriteOp::upsert(COLL, 1, "{bad"), ErrorKind::InvalidJson),
+        (WriteOp::upsert(COLL, 1, ""), ErrorKind::InvalidJson),
+        (WriteOp::upsert(COLL, 1, "1 2"), ErrorKind::InvalidJson),
+        (
+            WriteOp::upsert(COLL, 1, r#""\ud800""#),
+            ErrorKind::InvalidJson,
+        ),
+        (WriteOp::upsert(COLL, 1, "1e999"), ErrorKind::InvalidJson),
+        (
+            WriteOp::upsert(COLL, 1, "[".repeat(100_000)),
+            ErrorKind::InvalidJson,
+        ),
+        (
+            WriteOp::upsert(COLL, 1, "[".repeat(128) + &"]".repeat(128)),
+            ErrorKind::InvalidJson,
+        ),
+        (
+            WriteOp::upsert(COLL, 1, &b"\"\xff\""[..]),
+            ErrorKind::InvalidJson,
+        ),
+    ];
+    for (op, kind) in cases {
+        let text = format!("{op:.80?}");
+        assert_eq!(client.error(&write("db", op)), kind, "{text}");
+    }
+    assert_eq!(
+        client.error(&write("missing", WriteOp::delete(COLL, 1))),
+        ErrorKind::DatabaseNotFound
+    );
+    let mut override_mode = write("db", WriteOp::upsert(COLL, 1, "1"));
+    if let Request::Write { durability, .. } = &mut override_mode {
+        *durability = Some("memory".into());
+    }
+    assert_eq!(client.error(&override_mode), ErrorKind::InvalidArgument);
+    assert_eq!(client.read("db", COLL, 1), "1");
+}
+
+#[test]
+fn the_largest_document() {
+    let server = TestServer::start();
+    let mut client = server.connect();
+    client.create_database("db");
+    let largest = format!("\"{}\"", "x".repeat(DOCUMENT_BYTES_MAX - 2));
+    client.write("db", WriteOp::create(COLL, 1, largest.clone()));
+    assert!(client.read("db", COLL, 1) == largest);
+    let larger = format!("\"{}\"", "x".repeat(DOCUMENT_BYTES_MAX - 1));
+    assert_eq!(
+        client.error(&write("db", WriteOp::create(COLL, 2, larger))),
+        ErrorKind::TooLarge
+    );
+}
+
+#[test]
+fn databases() {
+    let server = TestServer::start();
+    let mut client = server.connect();
+    for name in ["b", "a", "über"] {
+        client.create_database(name);
+    }
+    let create = |name: &str, durability: Option<&str>| Request::CreateDatabase {
+        name: name.into(),
+        durability: durability.map(Into::into),
+    };
+    assert_eq!(client.error(&create("a", None)), ErrorKind::AlreadyExists);
+    for name in [
+        "../x",
+        ".",
+        "..",
+        "",
+        "a/b",
+        "a\\b",
+        "a\0b",
+        "a\nb",
+        &"x".repeat(65),
+    ] {
+        assert_eq!(
+            client.error(&create(name, None)),
+            ErrorKind::InvalidName,
+            "{name:?}"
+        );
+    }
+    assert_eq!(
+        client.error(&create("c", Some("sometimes"))),
+        ErrorKind::InvalidArgument
+    );
+    assert_eq!(client.call(&create("c", Some("full"))), Response::Ok);
+    let Response::Databases(list) = client.call(&Request::ListDatabases) else {
+        panic!()
+    };
+    let names: Vec<&str> = list.iter().map(|info| &*info.name).collect();
+    assert_eq!(names, ["a", "b", "c", "über"]);
+    assert_eq!(
+        list.iter()
+            .map(|info| info.id)
+            .collect::<HashSet<_>>()
+            .len(),
+        4
+    );
+    let drop = Request::DropDatabase { name: "b".into() };
+    assert_eq!(client.call(&drop), Response::Ok);
+    assert_eq!(client.error(&drop), ErrorKind::DatabaseNotFound);
+    assert_eq!(
+        client.error(&read_request("b", COLL, 1)),
+        ErrorKind::DatabaseNotFound
+    );
+}
+
+#[test]
+fn collections() {
+    let server = TestServer::start();
+    let mut client = server.connect();
+    client.create_database("db");
+    let create = |name: &str| Request::CreateCollection {
+        db: "db".into(),
+        name: name.into(),
+    };
+    let drop = |name: &str, force| Request::DropCollection {
+        db: "db".into(),
+        name: name.into(),
+        force,
+    };
+    assert_eq!(client.call(&create("c")), Response::Ok);
+    assert_eq!(client.error(&create("c")), ErrorKind::AlreadyExists);
+    for name in ["", "../x", "a.b", "a/b"] {
+        assert_eq!(
+            client.error(&create(name)),
+            ErrorKind::InvalidName,
+            "{name:?}"
+        );
+    }
+    client.write("db", WriteOp::create("c", 1, "1"));
+    let Response::Collections(list) = client.call(&Request::ListCollections { db: "db".into() })
+    else {
+        panic!()
+    };
+    let list: Vec<_> = list
+        .iter()
+        .map(|info| (&*info.name, info.documents))
+        .collect();
+    assert_eq!(list, [("_default", 0), ("c", 1)]);
+    assert_eq!(client.error(&drop("c", false)), ErrorKind::NotEmpty);
+    assert_eq!(client.call(&drop("c", true)), Response::Ok);
+    assert_eq!(client.call(&create("c")), Response::Ok);
+    assert_eq!(
+        client.error(&read_request("db", "c", 1)),
+        ErrorKind::NotFound
+    );
+}
+
+#[test]
+fn batches() {
+    let server = TestServer::start();
+    let mut client = server.connect();
+    client.create_database("db");
+    let batch = |mode, ops: Vec<WriteOp>| Request::Batch {
+        db: "db".into(),
+        mode,
+        durability: None,
+        ops,
+    };
+    let good = || vec![WriteOp::create(COLL, 1, "1"), WriteOp::update(COLL, 1, "2")];
+    let Response::BatchDone { results } = client.call(&batch(BatchMode::Atomic, good())) else {
+        panic!()
+    };
+    let [
+        OpResult::Ok { version: a, id: 1 },
+        OpResult::Ok { version: b, id: 1 },
+    ] = results[..]
+    else {
+        panic!("{results:?}")
+    };
+    assert_eq!(a, b);
+    assert_eq!(client.read("db", COLL, 1), "2");
+
+    let bad = || {
+        vec![
+            WriteOp::upsert(COLL, 2, "2"),
+            WriteOp::create(COLL, 1, "1"),
+            WriteOp::upsert(COLL, 3, "3"),
+        ]
+    };
+    let kinds = |results: &[OpResult]| -> Vec<Option<ErrorKind>> {
+        let kind = |result: &OpResult| match result {
+            OpResult::Ok { .. } => None,
+            OpResult::Err(error) => Some(error.kind()),
+        };
+        results.iter().map(kind).collect()
+    };
+    let Response::BatchDone { results } = client.call(&batch(BatchMode::Atomic, bad())) else {
+        panic!()
+    };
+    let aborted = Some(ErrorKind::Aborted);
+    assert_eq!(
+        kinds(&results),
+        [aborted, Some(ErrorKind::AlreadyExists), aborted]
+    );
+    assert_eq!(
+        client.error(&read_request("db", COLL, 2)),
+        ErrorKind::NotFound
+    );
+
+    let Response::BatchDone { results } = client.call(&batch(BatchMode::Independent, bad())) else {
+        panic!()
+    };
+    assert_eq!(
+        kinds(&results),
+        [None, Some(ErrorKind::AlreadyExists), None]
+    );
+    assert_eq!(client.read("db", COLL, 3), "3");
+
+    for mode in [BatchMode::Atomic, BatchMode::Independent] {
+        assert_eq!(
+            client.error(&batch(mode, vec![])),
+            ErrorKind::InvalidArgument
+        );
+        // Large enough to run on a worker thread.
+        let many: Vec<_> = (0..5000)
+            .map(|id| WriteOp::upsert(COLL, id, "{}"))
+            .collect();
+        let Response::BatchDone { results } = client.call(&batch(mode, many)) else {
+            panic!()
+        };
+        assert_eq!(results.len(), 5000);
+        assert!(
+            results
+                .iter()
+                .all(|result| matches!(result, OpResult::Ok { .. }))
+        );
+    }
+}
+
+/// Requests are pipelined, and an acknowledged write is seen by every read sent afterwards, on any
+/// connection.
+#[test]
+fn pipelining_on_many_connections() {
+    let server = TestServer::start();
+    server.connect().create_database("db");
+    std::thread::scope(|scope| {
+        for thread in 0..4u64 {
+            let mut client = server.connect();
+            let mut reader = server.connect();
+            scope.spawn(move || {
+                for round in 0..20u64 {
+                    let mut out = BytesMut::new();
+                    let mut ids = HashSet::new();
+                    for n in 0..50 {
+                        let op = WriteOp::upsert(COLL, thread * 1000 + n, format!("{round}"));
+                        ids.insert(client.encode(&mut out, &write("db", op)));
+                    }
+                    std::io::Write::write_all(&mut client.stream, &out).unwrap();
+                    while !ids.is_empty() {
+                        let (id, response) = client.receive().unwrap();
+                        assert!(ids.remove(&id));
+                        assert!(matches!(response, Response::Written { .. }), "{response:?}");
+                    }
+                    let n = thread * 1000 + round;
+                    assert_eq!(reader.read("db", COLL, n), format!("{round}"));
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn stats_and_checkpoint() {
+    let server = TestServer::start();
+    let mut client = server.connect();
+    assert_eq!(client.call(&Request::Ping), Response::Pong);
+    client.create_database("db");
+    client.write("db", WriteOp::create(COLL, 1, "1"));
+    assert_eq!(
+        client.call(&Request::Checkpoint { db: "db".into() }),
+        Response::Ok
+    );
+    let stats = |client: &mut Client, db: Option<&str>| -> serde_json::Value {
+        match client.call(&Request::Stats {
+            db: db.map(Into::into),
+        }) {
+            Response::Stats(json) => serde_json::from_slice(&json).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let whole = stats(&mut client, None);
+    assert_eq!(whole["databases"]["total"], 1);
+    assert_eq!(whole["connections"]["open"], 1);
+    assert_eq!(whole["pid"], std::process::id());
+    let one = stats(&mut client, Some("db"));
+    assert_eq!(one["documents"], 1);
+    assert_eq!(one["checkpoint"]["count"], 1);
+    let missing = Request::Stats {
+        db: Some("missing".into()),
+    };
+    assert_eq!(client.error(&missing), ErrorKind::DatabaseNotFound);
+}
+
+#[test]
+fn what_was_acknowledged_is_there_after_a_restart() {
+    let server = TestServer::start();
+    let mut client = server.connect();
+    for name in ["one", "two"] {
+        client.create_database(name);
+        client.write(
+            name,
+            WriteOp::create(COLL, 1, Bytes::from(format!("{name:?}"))),
+        );
+    }
+    let temp = server.end();
+    let server = TestServer::start_in(temp, |_| {});
+    let mut client = server.connect();
+    for name in ["one", "two"] {
+        assert_eq!(client.read(name, COLL, 1), format!("{name:?}"));
+    }
+}
