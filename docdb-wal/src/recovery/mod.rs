@@ -4,14 +4,19 @@
 //! [`Verdict`] that can be [acted](Verdict::act) upon. The rules (P is the highest LSN proven durable
 //! by the caller, by a segment header or by any valid group of this log):
 //!
-//! | finding | verdict |
-//! |---|---|
-//! | a group bad or missing at or below P | corruption: refuse |
-//! | a sealed segment without its successor | corruption: refuse |
-//! | a damaged segment header, or a gap between segments, at or past `start_lsn` | corruption: refuse |
-//! | the same in segments wholly before `start_lsn` | not needed: left alone, reported |
-//! | a group bad above P | torn tail: cut there, ignore all that follows, report |
-//! | a read fails | an error, never a tail |
+//! | finding | verdict | proven by, in `tests/` |
+//! |---|---|---|
+//! | a group bad or missing at or below P | corruption: refuse | `damage.rs: a_group_bad_or_missing_at_or_below_p_is_refused` |
+//! | a sealed segment without its successor | corruption: refuse | `damage.rs: a_sealed_segment_without_its_successor_is_refused` |
+//! | a damaged segment header, or a gap between segments, at or past `start_lsn` | corruption: refuse | `damage.rs: a_damaged_header_or_a_gap_is_refused` |
+//! | the same in segments wholly before `start_lsn` | not needed: left alone, reported | `damage.rs: damage_wholly_before_start_lsn_is_left_alone` |
+//! | a group bad above P | torn tail: cut there, ignore all that follows, report | `damage.rs: a_group_bad_above_p_is_a_torn_tail` |
+//! | a read fails | an error, never a tail | `faults.rs: a_read_error_is_an_error_and_never_a_tail` |
+//!
+//! What cannot be told from a torn tail: damage in the last group of a log that was not closed,
+//! while nothing behind it and no [`proven_lsn`](WalOptions::proven_lsn) says that it was durable.
+//! Nor can it be seen, without `proven_lsn` or [`start_lsn`](WalOptions::start_lsn), that somebody
+//! removed the oldest segments, or the newest one since the last recovery.
 //!
 //! Acting writes one new segment under a temporary name: its header says where the older chain is
 //! cut, and it repeats the groups between P and the end of the valid log, since these were read but

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use docdb_wal::vfs::Vfs;
 use docdb_wal::vfs::sim::{CrashPolicy, SectorSize, SimVfs};
 use docdb_wal::{
-    Body, CommitTicket, Lsn, ManualDriver, Record, Recovery, RecoveryReport, Result, Wal, WalError,
-    WalOptions,
+    Body, CommitTicket, Lsn, ManualDriver, Record, Recovery, RecoveryReport, Result, Verdict, Wal,
+    WalError, WalOptions,
 };
 
 pub(crate) const DIR: &str = "/wal";
@@ -110,8 +110,10 @@ pub(crate) struct Opened {
     pub(crate) report: RecoveryReport,
 }
 
-pub(crate) fn open_with(vfs: &SimVfs, options: WalOptions) -> Result<Opened> {
+/// What a log shows, and the verdict that it is to be opened. Nothing is changed.
+pub(crate) fn judge(vfs: &SimVfs, options: WalOptions) -> Result<(Vec<Entry>, Verdict)> {
     let mut entries = Vec::new();
+    let operations = vfs.op_count();
     let verdict = Recovery::judge(Arc::new(vfs.clone()), dir(), options, &mut |record| {
         entries.push(Entry {
             lsn: record.lsn.0,
@@ -120,7 +122,13 @@ pub(crate) fn open_with(vfs: &SimVfs, options: WalOptions) -> Result<Opened> {
             payload: record.payload.to_vec(),
         });
         Ok(())
-    })?;
+    });
+    assert_eq!(vfs.op_count(), operations, "judging changed something");
+    Ok((entries, verdict?))
+}
+
+pub(crate) fn open_with(vfs: &SimVfs, options: WalOptions) -> Result<Opened> {
+    let (entries, verdict) = judge(vfs, options)?;
     let (wal, report) = verdict.act(Arc::new(ManualDriver))?;
     Ok(Opened {
         wal,
