@@ -106,6 +106,11 @@ impl Server {
         self.child.id()
     }
 
+    /// The time since the process was started.
+    pub(crate) fn age(&self) -> Duration {
+        self.started.elapsed()
+    }
+
     /// Waits until the server answers a ping; how long that took since it was started.
     pub(crate) async fn ready(&mut self) -> Result<Duration, Box<dyn Error>> {
         loop {

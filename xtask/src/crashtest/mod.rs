@@ -225,8 +225,14 @@ impl<'a> Run<'a> {
             // It may have been ready already; nothing was written since.
             again.kill()?;
         }
-        let (server, took) = self.setup.start().await?;
+        let (server, _) = self.setup.start().await?;
         let client = self.setup.connect().await?;
+        // A database is opened, and so recovered, when it is first used.
+        for database in DATABASES {
+            let listed = client.database(database).collections().await;
+            listed.map_err(|e| format!("round {round}: opening {database}: {e}"))?;
+        }
+        let took = server.age();
         let opened = Instant::now();
         let verdict = verify::verify(&client, &mut self.lanes).await;
         let verdict =

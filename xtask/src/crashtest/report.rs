@@ -109,7 +109,7 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             f,
-            "start after kill  median {:.0} ms, slowest {:.0} ms, with recovery and the first answer",
+            "start after kill  median {:.0} ms, slowest {:.0} ms, until both databases are recovered and in use",
             millis(quantile(&self.starts, 0.5)),
             millis(quantile(&self.starts, 1.0))
         )?;
