@@ -18,7 +18,7 @@ Example:
 
 /// Talks to a DocDB server.
 #[derive(Debug, Parser)]
-#[command(name = "docdb", version, about, after_help = AFTER_HELP, arg_required_else_help = true)]
+#[command(name = "docdb", version, about = "Talks to a DocDB server", after_help = AFTER_HELP, arg_required_else_help = true)]
 pub(crate) struct Cli {
     /// The server's socket
     #[arg(long, global = true, value_name = "PATH", env = "DOCDB_SOCKET",
@@ -45,6 +45,7 @@ pub(crate) enum Verb {
     Databases,
     /// Create a database
     CreateDatabase {
+        /// The database
         #[arg(value_name = "DB")]
         db: String,
         /// When a commit is answered: full, always, interval(MS), os, memory or none
@@ -53,25 +54,31 @@ pub(crate) enum Verb {
     },
     /// Drop a database with everything in it
     DropDatabase {
+        /// The database
         #[arg(value_name = "DB")]
         db: String,
     },
     /// List a database's collections: name, tab, number of documents
     Collections {
+        /// The database
         #[arg(value_name = "DB")]
         db: String,
     },
     /// Create a collection
     CreateCollection {
+        /// The database
         #[arg(value_name = "DB")]
         db: String,
+        /// The collection
         #[arg(value_name = "COLL")]
         collection: String,
     },
     /// Drop a collection
     DropCollection {
+        /// The database
         #[arg(value_name = "DB")]
         db: String,
+        /// The collection
         #[arg(value_name = "COLL")]
         collection: String,
         /// Drop it with the documents it holds
@@ -86,8 +93,10 @@ pub(crate) enum Verb {
     Put(PutArgs),
     /// Create a document under a new id and print the id
     Insert {
+        /// The database
         #[arg(value_name = "DB")]
         db: String,
+        /// The collection
         #[arg(value_name = "COLL")]
         collection: String,
         /// The document; - reads it from stdin, where one trailing newline is not part of it
@@ -109,8 +118,10 @@ pub(crate) enum Verb {
     Exists(DocumentArgs),
     /// Print how many documents a collection holds
     Count {
+        /// The database
         #[arg(value_name = "DB")]
         db: String,
+        /// The collection
         #[arg(value_name = "COLL")]
         collection: String,
     },
@@ -119,8 +130,10 @@ pub(crate) enum Verb {
     /// A newline, carriage return or tab between tokens of a document becomes a space, so that a
     /// document is a line. With --json each line is {"id","version","doc"}.
     Scan {
+        /// The database
         #[arg(value_name = "DB")]
         db: String,
+        /// The collection
         #[arg(value_name = "COLL")]
         collection: String,
         /// Lowest id, inclusive
@@ -144,8 +157,10 @@ pub(crate) enum Verb {
     /// Documents are written in batches of at most 1,000, each one all or nothing. Import stops at
     /// the first error and says in which line it is and how many documents were written.
     Import {
+        /// The database
         #[arg(value_name = "DB")]
         db: String,
+        /// The collection
         #[arg(value_name = "COLL")]
         collection: String,
         /// The file; - reads stdin
@@ -160,8 +175,10 @@ pub(crate) enum Verb {
     },
     /// Write all documents of a collection as NDJSON of {"id","version","doc"}
     Export {
+        /// The database
         #[arg(value_name = "DB")]
         db: String,
+        /// The collection
         #[arg(value_name = "COLL")]
         collection: String,
         /// The file to create or replace; - is stdout
@@ -170,11 +187,13 @@ pub(crate) enum Verb {
     },
     /// Print statistics of the server, or of one database
     Stats {
+        /// The database
         #[arg(value_name = "DB")]
         db: Option<String>,
     },
     /// Take a checkpoint of a database
     Checkpoint {
+        /// The database
         #[arg(value_name = "DB")]
         db: String,
     },
@@ -189,10 +208,13 @@ pub(crate) enum Verb {
 /// One document.
 #[derive(Debug, Args)]
 pub(crate) struct DocumentArgs {
+    /// The database
     #[arg(value_name = "DB")]
     pub(crate) db: String,
+    /// The collection
     #[arg(value_name = "COLL")]
     pub(crate) collection: String,
+    /// The document's id, 0 to 2^64 - 1
     #[arg(value_name = "ID")]
     pub(crate) id: u64,
 }

@@ -149,7 +149,7 @@ impl Sender {
             // It is about the batch as a whole.
             None => self.failed.insert(
                 first,
-                failure.map_message(|message| format!("(to line {last}) {message}")),
+                failure.map_message(|message| format!("in the batch up to line {last}: {message}")),
             ),
         };
     }

@@ -1,6 +1,7 @@
 //! The shell on a terminal: line editing, completion, and a history that outlives it.
 
 use std::fs::DirBuilder;
+use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
@@ -14,6 +15,7 @@ use super::completer::CommandCompleter;
 use super::session::Session;
 use super::{Step, answer};
 use crate::failure::Failure;
+use crate::output;
 
 /// Lines that the history file keeps.
 const HISTORY_LINES_MAX: usize = 1_000;
@@ -33,10 +35,8 @@ pub(super) fn run(runtime: &Runtime, session: &mut Session) -> Result<(), Failur
         // There is none the first time.
         let _ = editor.load_history(path);
     }
-    println!(
-        "DocDB {}. .help lists the commands.",
-        env!("CARGO_PKG_VERSION")
-    );
+    let version = env!("CARGO_PKG_VERSION");
+    output::line(format!("DocDB {version}. .help lists the commands."))?;
     let result = loop {
         match editor.readline(&session.prompt()) {
             Ok(line) => match answer(runtime, session, &line) {
@@ -53,7 +53,12 @@ pub(super) fn run(runtime: &Runtime, session: &mut Session) -> Result<(), Failur
     if let Some(path) = &history
         && let Err(error) = editor.save_history(path)
     {
-        eprintln!("the history was not saved: {}: {error}", path.display());
+        // There is nobody to tell that stderr is gone.
+        let _ = writeln!(
+            std::io::stderr(),
+            "the history was not saved: {}: {error}",
+            path.display()
+        );
     }
     result
 }
