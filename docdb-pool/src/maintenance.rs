@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use docdb_engine::Maintainer;
+use docdb_engine::{ErrorKind, Maintainer};
 
 use crate::PoolEvent;
 use crate::executor::Work;
@@ -93,6 +93,8 @@ pub(crate) fn step_all(shared: &Shared) -> bool {
                 worked |= did;
                 *open.maintenance_failure.lock() = None;
             }
+            // Closed or dropped since it was listed.
+            Err(error) if error.kind() == ErrorKind::Closed => {}
             Err(error) => {
                 let text = error.to_string();
                 let mut last = open.maintenance_failure.lock();

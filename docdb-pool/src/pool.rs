@@ -34,6 +34,7 @@ pub struct Pool {
     pub(crate) creating: Mutex<HashSet<String>>,
     pub(crate) created: Condvar,
     pub(crate) opened_at: Duration,
+    repairs: Vec<PoolEvent>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     lock: Mutex<Option<Box<dyn DirLock>>>,
     closed: AtomicBool,
@@ -122,6 +123,7 @@ impl Pool {
             creating: Mutex::new(HashSet::new()),
             created: Condvar::new(),
             opened_at,
+            repairs: events,
             threads: Mutex::new(Vec::new()),
             lock: Mutex::new(Some(lock)),
             closed: AtomicBool::new(false),
@@ -134,6 +136,11 @@ impl Pool {
     /// The data directory.
     pub fn data_dir(&self) -> &Path {
         &self.shared.data_dir
+    }
+
+    /// What opening the directory found and did besides reading the catalog, also told as events.
+    pub fn repairs(&self) -> &[PoolEvent] {
+        &self.repairs
     }
 
     /// The use of a database, which is opened if it is not. Callers that come while it is being

@@ -22,6 +22,8 @@ use crate::{PoolEvent, PoolOptions};
 const ROOM_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Between two looks for such a database.
 const ROOM_POLL: Duration = Duration::from_millis(5);
+/// Between two looks whether the last maintenance step of a closing database has ended.
+const LAST_STEP_POLL: Duration = Duration::from_millis(1);
 
 pub(crate) struct Shared {
     pub(crate) vfs: Arc<dyn Vfs>,
@@ -69,9 +71,10 @@ impl Shared {
         self.open.lock().values().cloned().collect()
     }
 
+    /// The caller holds the slot's state, or is the only one to know the database.
     fn handle(&self, open: &Arc<OpenDb>) -> DbHandle {
         open.touch(self.vfs.now());
-        DbHandle(open.clone())
+        DbHandle::new(open)
     }
 
     /// A handle if the database is open, `None` if it must be opened or waited for.
@@ -235,7 +238,7 @@ impl Shared {
         let open = {
             let mut state = slot.state.lock();
             match &state.phase {
-                Phase::Open(open) if Arc::strong_count(open) == 1 && !open.db.stats().poisoned => {}
+                Phase::Open(open) if !open.is_used() && !open.db.stats().poisoned => {}
                 _ => return false,
             }
             match std::mem::replace(&mut state.phase, Phase::Closing) {
@@ -246,6 +249,11 @@ impl Shared {
                 }
             }
         };
+        // A maintenance step that is under way must not reach into the next opening. No other can
+        // begin: the slot gives the database to nobody.
+        while Arc::strong_count(&open) > 1 {
+            std::thread::sleep(LAST_STEP_POLL);
+        }
         self.close_db(slot, open);
         self.report(&PoolEvent::Closed {
             name: slot.name.clone(),

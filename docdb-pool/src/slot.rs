@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use docdb_engine::{Db, Error};
@@ -48,6 +48,8 @@ pub(crate) enum Phase {
 pub(crate) struct OpenDb {
     pub(crate) db: Db,
     pub(crate) driver: Arc<DbDriver>,
+    /// Handles. Grows from 0 only under the slot's state lock, so that 0 seen there stays 0.
+    uses: AtomicUsize,
     /// When it was last asked for, in nanoseconds of the file system's clock.
     used_at_nanos: AtomicU64,
     /// The last failure of maintenance, so that one that stays is reported once.
@@ -81,7 +83,7 @@ impl Slot {
     /// Since when nobody uses the open database; `None` if it is not open or in use.
     pub(crate) fn unused_since(&self) -> Option<Duration> {
         match &self.state.lock().phase {
-            Phase::Open(db) if Arc::strong_count(db) == 1 => Some(db.used_at()),
+            Phase::Open(db) if !db.is_used() => Some(db.used_at()),
             _ => None,
         }
     }
@@ -97,11 +99,17 @@ impl OpenDb {
         let this = Self {
             db,
             driver,
+            uses: AtomicUsize::new(0),
             used_at_nanos: AtomicU64::new(0),
             maintenance_failure: Mutex::new(None),
         };
         this.touch(now);
         this
+    }
+
+    /// Whether a handle is held.
+    pub(crate) fn is_used(&self) -> bool {
+        self.uses.load(Ordering::Acquire) > 0
     }
 
     pub(crate) fn touch(&self, now: Duration) {
@@ -117,13 +125,30 @@ impl OpenDb {
 /// The use of an open database: it is not closed for being idle, nor to make room, while a handle
 /// is held. Hold one for the length of an operation, not for the length of a program. Cheap to
 /// clone. After a drop of the database, or the close of the pool, its calls answer `Closed`.
-#[derive(Clone)]
-pub struct DbHandle(pub(crate) Arc<OpenDb>);
+pub struct DbHandle(Arc<OpenDb>);
 
 impl DbHandle {
+    /// A first use. The caller holds the slot's state, so that nobody closes the database meanwhile.
+    pub(crate) fn new(open: &Arc<OpenDb>) -> DbHandle {
+        open.uses.fetch_add(1, Ordering::Relaxed);
+        DbHandle(open.clone())
+    }
+
     /// Whether both are uses of the same open database: their commits settle in one order.
     pub fn is_same(&self, other: &DbHandle) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Clone for DbHandle {
+    fn clone(&self) -> Self {
+        DbHandle::new(&self.0)
+    }
+}
+
+impl Drop for DbHandle {
+    fn drop(&mut self) {
+        self.0.uses.fetch_sub(1, Ordering::Release);
     }
 }
 

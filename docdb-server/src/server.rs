@@ -120,6 +120,7 @@ impl Server {
             socket = %config.socket.display(),
             data_dir = %config.data_dir.display(),
             databases = stats.databases,
+            recovery = recovery_summary(state.pool.repairs()),
             durability = %config.durability,
             version = env!("CARGO_PKG_VERSION"),
             "READY"
@@ -194,6 +195,14 @@ fn log_event(event: &PoolEvent) {
     } else {
         info!("{event}");
     }
+}
+
+fn recovery_summary(repairs: &[PoolEvent]) -> String {
+    if repairs.is_empty() {
+        return "nothing to repair; databases recover at their first use".into();
+    }
+    let repairs: Vec<String> = repairs.iter().map(ToString::to_string).collect();
+    repairs.join("; ")
 }
 
 /// Raises the soft limit of open descriptors to the hard one: connections and databases share it.

@@ -6,6 +6,7 @@ mod common;
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
@@ -126,10 +127,7 @@ fn a_second_server_is_refused() {
     // The same data directory, another socket; through a symlink too.
     std::os::unix::fs::symlink(temp.path().join("data"), temp.path().join("link")).unwrap();
     for dir in ["data", "link"] {
-        let mut second = command(temp.path());
-        second.arg("--socket").arg(temp.path().join("other"));
-        second.arg("--data-dir").arg(temp.path().join(dir));
-        let mut second = Command::new(second.get_program());
+        let mut second = Command::new(env!("CARGO_BIN_EXE_docdb-server"));
         second.arg("--socket").arg(temp.path().join("other"));
         second.arg("--data-dir").arg(temp.path().join(dir));
         let refused = output(&mut second);
@@ -222,6 +220,29 @@ fn version_ready_line_and_permissions() {
     assert_eq!(mode("s") & 0o777, 0o660);
     assert_eq!(mode("data") & 0o777, 0o700);
     assert_eq!(mode("data/CATALOG") & 0o777, 0o600);
+}
+
+/// Out of descriptors the server stops accepting, serves whom it has, and goes on when some are free.
+#[test]
+fn out_of_descriptors() {
+    let temp = tempfile::tempdir().unwrap();
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -n 48 && exec \"$@\"", "sh"]);
+    let server = command(temp.path());
+    limited.arg(server.get_program()).args(server.get_args());
+    let _process = start(&mut limited);
+    let socket = temp.path().join("s");
+    let mut first = Client::connect(&socket);
+    let waiting: Vec<UnixStream> = (0..60)
+        .map(|_| UnixStream::connect(&socket).unwrap())
+        .collect();
+    assert_eq!(first.call(&Request::Ping), Response::Pong);
+    drop(waiting);
+    // Not accepted before those that waited and are gone.
+    assert_eq!(
+        Client::connect(&socket).call(&Request::Ping),
+        Response::Pong
+    );
 }
 
 /// A second signal ends the process at once, although a connection would hold up the drain.
