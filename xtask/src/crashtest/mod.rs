@@ -190,7 +190,11 @@ impl<'a> Run<'a> {
             }
         }
         self.bar.finish_and_clear();
-        server.stop().await
+        if report.violations.is_empty() {
+            return server.stop().await;
+        }
+        // What was found is to be looked at, not to be checkpointed away.
+        server.kill()
     }
 
     async fn prepare(&self) -> Result<(), Box<dyn Error>> {
