@@ -1,7 +1,7 @@
 //! Creating a database: built beside its place, then renamed into it, so that a directory with the
 //! database's name always holds a whole one.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use docdb_types::{DEFAULT_COLLECTION, ErrorKind};
@@ -12,7 +12,7 @@ use crate::db::Db;
 use crate::driver::OwnThreads;
 use crate::error::{Error, Result};
 use crate::manifest::{self, CollectionEntry, MANIFEST, Manifest, ReplaceError};
-use crate::open::{WAL_DIR, building_dir};
+use crate::open::{WAL_DIR, building_dir, parent};
 use crate::options::DbOptions;
 
 impl Db {
@@ -75,13 +75,6 @@ impl Db {
             threads: Some(Arc::new(threads)),
             ..db
         })
-    }
-}
-
-fn parent(dir: &Path) -> PathBuf {
-    match dir.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
-        _ => PathBuf::from("."),
     }
 }
 

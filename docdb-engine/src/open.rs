@@ -73,7 +73,12 @@ impl Db {
             &mut |record| replay.apply(record),
         )?;
 
-        // Judged: from here on files change.
+        // Judged: from here on files change. What was read may be as fresh as a rename that a killed
+        // process did not live to sync: the database's own name, or the manifest. Nothing that builds
+        // on them may outlive them: neither new commits, nor the removal of what the manifest before
+        // this one names.
+        vfs.sync_dir(&parent(dir))?;
+        vfs.sync_dir(dir)?;
         files.remove_leftovers(vfs.as_ref(), dir)?;
         let (wal, wal_report) = verdict.act(driver)?;
         wal.retire_below(Lsn(manifest.checkpoint_ts + 1))?;
@@ -286,6 +291,15 @@ impl Replay {
         }
         self.commits += 1;
         Ok(())
+    }
+}
+
+/// The directory that a path is in.
+pub(crate) fn parent(dir: &Path) -> PathBuf {
+    match dir.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
+        Some(_) => PathBuf::from("."),
+        None => dir.to_path_buf(),
     }
 }
 

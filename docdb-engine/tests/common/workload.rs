@@ -1,0 +1,189 @@
+//! A short life of a database in which everything happens once, and what it has promised so far.
+
+use docdb_engine::vfs::sim::SimVfs;
+use docdb_engine::{CommitTicket, Db, Error, WriteKind};
+
+use super::model::{Op, State, submit};
+use super::{create, dump, open};
+
+/// What a test knows that the database has promised.
+#[derive(Debug, Clone)]
+pub(crate) struct Promise {
+    /// Whether [`Db::create`] has returned.
+    pub(crate) created: bool,
+    /// The empty database, then the states after each submitted commit, in order.
+    pub(crate) states: Vec<State>,
+    /// The last of these that was acknowledged.
+    pub(crate) acknowledged: usize,
+    /// The highest version given to a submitted commit.
+    pub(crate) version: u64,
+}
+
+impl Default for Promise {
+    fn default() -> Self {
+        Promise {
+            created: false,
+            states: vec![State::new()],
+            acknowledged: 0,
+            version: 0,
+        }
+    }
+}
+
+impl Promise {
+    pub(crate) fn last(&self) -> &State {
+        &self.states[self.states.len() - 1]
+    }
+
+    /// The states that equal what is shown and are not older than what was acknowledged.
+    pub(crate) fn matching(&self, shown: &State) -> Result<Vec<&State>, String> {
+        let matching: Vec<_> = self.states[self.acknowledged..]
+            .iter()
+            .filter(|state| state.visible() == *shown)
+            .collect();
+        if !matching.is_empty() {
+            return Ok(matching);
+        }
+        let older = self
+            .states
+            .iter()
+            .position(|state| state.visible() == *shown);
+        Err(match older {
+            Some(at) => format!(
+                "commit {} was acknowledged, the state is that after commit {at}",
+                self.acknowledged
+            ),
+            None => format!("the state is none that ever was: {shown:?}"),
+        })
+    }
+}
+
+/// Several commits under way at once, then all awaited.
+pub(crate) struct Run<'a> {
+    pub(crate) db: Db,
+    pub(crate) promise: &'a mut Promise,
+}
+
+impl Run<'_> {
+    fn note(&mut self, state: State, version: u64) {
+        self.promise.states.push(state);
+        self.promise.version = version;
+    }
+
+    fn settle(&mut self, tickets: Vec<CommitTicket>) -> Result<(), Error> {
+        for ticket in tickets {
+            ticket.wait()?;
+            self.promise.acknowledged += 1;
+        }
+        assert_eq!(self.promise.acknowledged, self.promise.states.len() - 1);
+        Ok(())
+    }
+
+    /// Submits these commits one after the other and awaits them together.
+    pub(crate) fn commits(&mut self, commits: &[Vec<Op>]) -> Result<(), Error> {
+        let mut tickets = Vec::new();
+        for ops in commits {
+            let version = self.db.wal().next_lsn().0;
+            let (state, _) = self
+                .promise
+                .last()
+                .apply(ops, version)
+                .expect("a commit of the workload fits");
+            tickets.push(submit(&self.db, ops));
+            self.note(state, version);
+        }
+        self.settle(tickets)
+    }
+
+    pub(crate) fn create_collection(&mut self, name: &str) -> Result<(), Error> {
+        let version = self.db.wal().next_lsn().0;
+        let state = self.promise.last().with_collection(name).expect("is new");
+        let ticket = self.db.create_collection(name);
+        self.note(state, version);
+        self.settle(vec![ticket])
+    }
+
+    pub(crate) fn drop_collection(&mut self, name: &str) -> Result<(), Error> {
+        let version = self.db.wal().next_lsn().0;
+        let state = self.promise.last().without_collection(name, true);
+        let ticket = self.db.drop_collection(name, true);
+        self.note(state.expect("is there"), version);
+        self.settle(vec![ticket])
+    }
+
+    fn check(&self) {
+        assert_eq!(dump(&self.db), Ok(self.promise.last().visible()));
+    }
+}
+
+pub(crate) fn put(collection: &str, id: u64, body: &str) -> Op {
+    Op::new(WriteKind::Upsert, collection, id, body.as_bytes())
+}
+
+pub(crate) fn delete(collection: &str, id: u64) -> Op {
+    Op::new(WriteKind::Delete, collection, id, b"")
+}
+
+pub(crate) fn insert(collection: &str, body: &str) -> Op {
+    Op::new(WriteKind::Insert, collection, 0, body.as_bytes())
+}
+
+/// A document of about so many bytes that depends on `n`.
+pub(crate) fn text(n: u64, bytes: usize) -> String {
+    let mut body = format!("{{\"n\":{n},\"t\":\"");
+    while body.len() + 2 < bytes {
+        body.push(char::from(b'a' + ((n as usize + body.len()) % 26) as u8));
+    }
+    body + "\"}"
+}
+
+/// Lives a short life, noting what is promised as it goes. Ends at the first error.
+pub(crate) fn live(vfs: &SimVfs, promise: &mut Promise) -> Result<(), Error> {
+    let db = create(vfs)?;
+    promise.created = true;
+    let mut run = Run { db, promise };
+    run.commits(&[vec![put("_default", 1, "1")]])?;
+    run.create_collection("a")?;
+    run.commits(&[
+        vec![put("a", 1, "[]"), put("a", 2, "{}"), insert("a", "\"i\"")],
+        vec![put("_default", 2, &text(1, 300))],
+        vec![delete("a", 2), put("_default", 1, "2")],
+    ])?;
+    run.db.checkpoint()?;
+    run.commits(&[
+        vec![put("a", 30, &text(2, 5_000))],
+        vec![delete("a", 1), insert("_default", "null")],
+    ])?;
+    run.db.checkpoint()?;
+    run.create_collection("b")?;
+    run.commits(&[vec![put("b", 1, "1"), put("b", 2, "2"), put("a", 3, "9")]])?;
+    // The third run: merged.
+    run.db.checkpoint()?;
+    run.commits(&[vec![delete("b", 1)], vec![put("a", 4, &text(3, 2_000))]])?;
+    run.drop_collection("b")?;
+    run.create_collection("b")?;
+    run.commits(&[vec![insert("b", "true")]])?;
+    run.check();
+    run.db.close()?;
+    let db = open(vfs)?;
+    let promise = run.promise;
+    let mut run = Run { db, promise };
+    run.check();
+    run.commits(&[vec![put("b", 7, &text(4, 9_000)), delete("a", 3)]])?;
+    run.db.checkpoint()?;
+    run.commits(&[
+        vec![insert("b", &text(5, 40))],
+        vec![put("_default", 1, "3")],
+    ])?;
+    let promise = run.promise;
+    drop(run.db); // killed
+
+    let db = open(vfs)?;
+    let mut run = Run { db, promise };
+    run.check();
+    run.commits(&[vec![insert("a", "[1]"), delete("_default", 2)]])?;
+    run.db.checkpoint()?;
+    run.commits(&[vec![put("a", 5, "5")]])?;
+    run.check();
+    run.db.close()
+}
