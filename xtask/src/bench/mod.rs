@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 mod device;
 mod embedded;
+mod json;
 mod report;
 mod sample;
 mod served;
@@ -63,6 +64,7 @@ enum Case {
     WalAwaited,
     EngineBlocking(usize),
     EngineAwaited,
+    JsonCheck,
     ServedCreates {
         connections: usize,
         in_flight: usize,
@@ -82,6 +84,7 @@ impl Case {
         cases.push(Case::WalAwaited);
         cases.extend(THREADS.map(Case::EngineBlocking));
         cases.push(Case::EngineAwaited);
+        cases.push(Case::JsonCheck);
         for connections in CONNECTIONS {
             for in_flight in IN_FLIGHT {
                 cases.push(Case::ServedCreates {
@@ -104,6 +107,7 @@ impl Case {
             Case::WalBlocking(1) | Case::EngineBlocking(1) => "T1",
             Case::WalBlocking(_) | Case::EngineBlocking(_) => "T2",
             Case::WalAwaited | Case::EngineAwaited => "T3",
+            Case::JsonCheck => "T15",
             Case::ServedCreates { .. } => "T18",
             Case::ServedReads { .. } => "T19",
             Case::ServedMix { .. } => "T16",
@@ -115,6 +119,7 @@ impl Case {
             Case::WalBlocking(threads) => format!("wal: append, blocking threads: {threads}"),
             Case::WalAwaited => format!("wal: append, awaited by one thread: {AWAITED_IN_FLIGHT}"),
             Case::EngineBlocking(threads) => format!("engine: create, blocking threads: {threads}"),
+            Case::JsonCheck => "engine: strict check of earthquakes.ndjson, 1 thread".to_owned(),
             Case::EngineAwaited => {
                 format!("engine: create, awaited by one thread: {AWAITED_IN_FLIGHT}")
             }
@@ -139,7 +144,7 @@ impl Case {
     /// What an answer promises.
     fn durability(self) -> &'static str {
         match self {
-            Case::ServedReads { .. } => "-",
+            Case::ServedReads { .. } | Case::JsonCheck => "-",
             _ => "full",
         }
     }
@@ -172,6 +177,7 @@ impl Case {
                 embedded::awaited(&embedded::new_db(dir)?, AWAITED_IN_FLIGHT, time)
                     .map_err(plain)?
             }
+            Case::JsonCheck => json::check(time)?,
             Case::ServedCreates { .. } | Case::ServedReads { .. } | Case::ServedMix { .. } => {
                 let binary = context.server.clone().ok_or("no server was built")?;
                 let served = Served::start(binary, dir)?;

@@ -142,12 +142,15 @@ impl fmt::Display for Report {
                 row.case.durability(),
                 &row.samples,
             )?;
-            write!(
-                f,
-                " {:>7.2}x {:>6.2}x",
-                row.ratio(|s| s.rate),
-                row.ratio(|s| s.micros_p50)
-            )?;
+            // What waits for no device is not compared with it.
+            if row.case.durability() != "-" {
+                let (rate, p50) = (row.ratio(|s| s.rate), row.ratio(|s| s.micros_p50));
+                write!(f, " {rate:>7.2}x {p50:>6.2}x")?;
+            }
+            if row.samples.iter().any(|s| s.bytes_per_second.is_some()) {
+                let bytes = row.samples.iter().filter_map(|s| s.bytes_per_second);
+                write!(f, "  {:.2} GB/s", median(bytes) / 1e9)?;
+            }
             match row.errors() {
                 0 => writeln!(f)?,
                 errors => writeln!(f, "  {errors} ERRORS")?,

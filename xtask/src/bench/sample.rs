@@ -11,6 +11,8 @@ pub(super) struct Sample {
     pub(super) micros_p99: f64,
     /// Operations that failed; they are not part of the rate.
     pub(super) errors: u64,
+    /// For what is a matter of bytes.
+    pub(super) bytes_per_second: Option<f64>,
 }
 
 /// The latencies of one thread or task, in nanoseconds.
@@ -44,6 +46,7 @@ impl Latencies {
             micros_p50: micros(0.5),
             micros_p99: micros(0.99),
             errors: self.errors,
+            bytes_per_second: None,
         }
     }
 }

@@ -20,6 +20,7 @@ mod document;
 mod journal;
 mod lane;
 mod oracle;
+mod plant;
 mod report;
 mod verify;
 
@@ -61,6 +62,10 @@ pub(crate) struct Options {
     /// Write the figures to this file as JSON
     #[arg(long)]
     json: Option<PathBuf>,
+    /// Damage the log after the first kill, and pass only if that is noticed: shows that this test
+    /// can fail
+    #[arg(long)]
+    plant_loss: bool,
     /// A few rounds only, to see that it works
     #[arg(long)]
     smoke: bool,
@@ -120,6 +125,9 @@ pub(crate) fn run(options: Options) -> Result<ExitCode, Box<dyn Error>> {
     if let Some(path) = &options.json {
         fs::write(path, report.json()).map_err(|e| format!("{}: {e}", path.display()))?;
     }
+    if options.plant_loss {
+        return Ok(planted_outcome(&report, &dir));
+    }
     if report.violations.is_empty() {
         fs::remove_dir_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
         return Ok(ExitCode::SUCCESS);
@@ -135,6 +143,20 @@ pub(crate) fn run(options: Options) -> Result<ExitCode, Box<dyn Error>> {
     Ok(ExitCode::FAILURE)
 }
 
+/// A planted loss must have been noticed.
+fn planted_outcome(report: &Report, dir: &Path) -> ExitCode {
+    if report.violations.is_empty() {
+        println!(
+            "The log was damaged after a kill, and nothing was noticed: see {}",
+            dir.display()
+        );
+        return ExitCode::FAILURE;
+    }
+    println!("The log was damaged on purpose, and that was noticed: this test can fail.");
+    let _ = fs::remove_dir_all(dir);
+    ExitCode::SUCCESS
+}
+
 struct Run<'a> {
     setup: &'a ServerSetup,
     dir: &'a Path,
@@ -142,6 +164,7 @@ struct Run<'a> {
     rounds: u64,
     deadline: Option<Instant>,
     clients: u64,
+    plant_loss: bool,
     lanes: Vec<Lane>,
     bar: ProgressBar,
 }
@@ -168,6 +191,7 @@ impl<'a> Run<'a> {
                 .seconds
                 .map(|s| Instant::now() + Duration::from_secs(s)),
             clients: options.clients,
+            plant_loss: options.plant_loss,
             lanes,
             bar: bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())),
         }
@@ -218,11 +242,19 @@ impl<'a> Run<'a> {
         server: Server,
         report: &mut Report,
     ) -> Result<Server, Box<dyn Error>> {
-        let end = End::choose(&mut self.rng);
+        // A clean end leaves nothing in the log to lose.
+        let end = if self.plant_loss {
+            End::Kill
+        } else {
+            End::choose(&mut self.rng)
+        };
         let journal = Journal::create(&self.dir.join("journal.ndjson"))?;
         self.write_and_end(end, server, &journal).await?;
         journal.flush()?;
 
+        if self.plant_loss {
+            report.logs_damaged += plant::lose_log_tails(&self.setup.data_dir)?;
+        }
         if end == End::KillTwice {
             let again = self.setup.spawn()?;
             tokio::time::sleep(Duration::from_micros(self.rng.below(40_000))).await;
