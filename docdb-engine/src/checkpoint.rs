@@ -21,7 +21,6 @@ use docdb_index::{Delta, Place, Run, RunIdentity, RunWriter, merge_runs, run_fil
 use docdb_mvcc::CommitTs;
 use docdb_vfs::Vfs;
 use docdb_wal::Lsn;
-use parking_lot::MutexGuard;
 
 use crate::db::{Db, Inner, poisoned};
 use crate::error::{Error, Result};
@@ -81,7 +80,6 @@ impl Db {
     /// `DiskFull` or `Io`: nothing is lost, the log is kept and a later call tries again;
     /// `Poisoned`; `Closed`.
     pub fn checkpoint(&self) -> Result<CheckpointReport> {
-        self.inner.check_open()?;
         self.inner.checkpoint()
     }
 }
@@ -98,18 +96,23 @@ impl Inner {
     }
 
     pub(crate) fn checkpoint(&self) -> Result<CheckpointReport> {
-        self.checkpoint_with(self.checkpointer.lock())
+        let mut state = self.checkpointer.lock();
+        // Asked under the lock: once the database is closed, its directory may be another owner's.
+        self.check_open()?;
+        self.checkpoint_with(&mut state)
     }
 
-    pub(crate) fn checkpoint_with(
-        &self,
-        mut state: MutexGuard<'_, Checkpointer>,
-    ) -> Result<CheckpointReport> {
+    /// Takes a checkpoint. The caller has made sure, holding the lock, that the directory is still
+    /// this database's.
+    pub(crate) fn checkpoint_with(&self, state: &mut Checkpointer) -> Result<CheckpointReport> {
         if let Some(cause) = self.poisoned.get() {
             return Err(poisoned(cause));
         }
+        if let Some(error) = self.wal.poisoned() {
+            return Err(error.into());
+        }
         let started = self.vfs.now();
-        let (frozen, pending) = self.freeze(&mut state)?;
+        let (frozen, pending) = self.freeze(state)?;
         let unchanged = frozen.is_empty() && pending.ts.0 == state.manifest.checkpoint_ts;
         let mut report = CheckpointReport {
             version: pending.ts.0,
@@ -120,7 +123,7 @@ impl Inner {
             state.pending = None;
         } else {
             self.wal.wait_durable(Lsn(pending.ts.0))?;
-            let files = self.write_files(&mut state, &frozen, pending.ts, &mut report)?;
+            let files = self.write_files(state, &frozen, pending.ts, &mut report)?;
             let mut manifest = state.manifest.clone();
             files.enter(&mut manifest);
             manifest.edit += 1;
@@ -128,7 +131,7 @@ impl Inner {
             manifest.proven_lsn = pending.ts.0;
             manifest.collections = pending.collections;
             manifest.next_collection = pending.next_collection;
-            self.replace_manifest(&mut state, manifest)?;
+            self.replace_manifest(state, manifest)?;
             if let Some((entry, path)) = files.data {
                 self.adopt_data_file(entry, path)?;
             }
@@ -142,7 +145,7 @@ impl Inner {
         }
         self.release();
         self.wal.retire_below(Lsn(pending.ts.0 + 1))?;
-        self.merge_if_many(&mut state)?;
+        self.merge_if_many(state)?;
         report.time = self.vfs.now().saturating_sub(started);
         self.counters
             .last_checkpoint_nanos

@@ -174,10 +174,11 @@ impl Inner {
         }
         self.request_maintenance();
         let deadline = self.vfs.now() + MEMORY_WAIT_MAX;
-        if let Some(checkpointer) = self.checkpointer.try_lock_for(MEMORY_WAIT_MAX) {
+        if let Some(mut checkpointer) = self.checkpointer.try_lock_for(MEMORY_WAIT_MAX) {
+            self.check_open()?;
             // Another checkpoint may have ended while this one waited for the lock.
             if self.delta_bytes() + bytes > max && self.vfs.now() < deadline {
-                self.checkpoint_with(checkpointer)?;
+                self.checkpoint_with(&mut checkpointer)?;
                 self.release();
             }
         }

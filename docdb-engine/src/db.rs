@@ -244,21 +244,20 @@ impl Db {
 
 impl Inner {
     pub(crate) fn close(&self) -> Result<()> {
-        {
+        let first = {
             let _sequencer = self.sequencer.lock();
-            if self.closed.swap(true, Ordering::AcqRel) {
-                return Ok(());
-            }
+            !self.closed.swap(true, Ordering::AcqRel)
+        };
+        // Held until the directory is given up: whoever waits for it to take a checkpoint finds the
+        // database closed, and a second close returns when the first one is through.
+        let mut checkpointer = self.checkpointer.lock();
+        if !first {
+            return Ok(());
         }
-        let outcome = self.checkpoint_at_close();
-        *self.lock.lock() = None;
-        outcome
-    }
-
-    fn checkpoint_at_close(&self) -> Result<()> {
-        let checkpoint = self.checkpoint();
+        let checkpoint = self.checkpoint_with(&mut checkpointer).map(|_| ());
         // Clean only if what the log says needs no second look.
         let sealed = self.wal.close().map_err(Error::from);
+        *self.lock.lock() = None;
         checkpoint.and(sealed)
     }
 
