@@ -27,6 +27,8 @@ use crate::error::{Error, Result};
 use crate::manifest::{self, CollectionEntry, DataFileEntry, Manifest, ReplaceError, RunEntry};
 use crate::pointer::DocPtr;
 
+/// After a failed checkpoint the next one is due when this has passed.
+pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Documents taken from the frozen delta at a time.
 const CHUNK_ITEMS: usize = 1024;
 
@@ -38,6 +40,8 @@ pub(crate) struct Checkpointer {
     writer: Option<DataFileWriter>,
     /// A delta that is frozen and not published, and what was true when it was frozen.
     pending: Option<Pending>,
+    /// An error has left the last data file in doubt behind its durable length.
+    data_file_in_doubt: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -69,6 +73,7 @@ impl Checkpointer {
             manifest,
             writer: None,
             pending: None,
+            data_file_in_doubt: false,
         }
     }
 }
@@ -111,6 +116,29 @@ impl Inner {
         if let Some(error) = self.wal.poisoned() {
             return Err(error.into());
         }
+        // What an attempt that failed has frozen is older than what was committed since.
+        let is_retry = state.pending.is_some();
+        let mut outcome = self.checkpoint_once(state);
+        if is_retry && outcome.is_ok() {
+            outcome = self.checkpoint_once(state);
+        }
+        if outcome.is_err() {
+            self.retry_later();
+        }
+        outcome
+    }
+
+    /// Has a checkpoint that failed tried again, also if nobody writes any more.
+    fn retry_later(&self) {
+        let interval = self.options.checkpoint_interval;
+        let due = self.vfs.now() + RETRY_AFTER.min(interval);
+        let since = due.saturating_sub(interval);
+        let nanos = since.as_nanos() as u64 + 1;
+        self.dirty_since.store(nanos, Ordering::Release);
+        self.request_maintenance();
+    }
+
+    fn checkpoint_once(&self, state: &mut Checkpointer) -> Result<CheckpointReport> {
         let started = self.vfs.now();
         let (frozen, pending) = self.freeze(state)?;
         let unchanged = frozen.is_empty() && pending.ts.0 == state.manifest.checkpoint_ts;

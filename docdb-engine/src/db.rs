@@ -176,7 +176,10 @@ impl Db {
     /// to do; `None` if nothing is to come before the next write.
     pub fn maintenance_due(&self) -> Option<Duration> {
         let inner = &self.inner;
-        if inner.closed.load(Ordering::Acquire) || inner.wal.poisoned().is_some() {
+        if inner.closed.load(Ordering::Acquire)
+            || inner.poisoned.get().is_some()
+            || inner.wal.poisoned().is_some()
+        {
             return None;
         }
         if inner.logged_bytes.load(Ordering::Relaxed) >= inner.options.checkpoint_wal_bytes {

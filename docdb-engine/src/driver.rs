@@ -8,12 +8,10 @@ use docdb_types::ErrorKind;
 use docdb_wal::{FlushDriver, ThreadDriver};
 use parking_lot::{Condvar, Mutex};
 
+use crate::checkpoint::RETRY_AFTER;
 use crate::db::{Db, Inner};
 use crate::error::{Error, Result};
 use crate::options::Maintainer;
-
-/// After a failed checkpoint the next attempt waits this long.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// A thread that flushes what is awaited and a thread for maintenance.
 #[derive(Debug)]
