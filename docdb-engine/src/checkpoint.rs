@@ -40,7 +40,8 @@ pub(crate) struct Checkpointer {
     writer: Option<DataFileWriter>,
     /// A delta that is frozen and not published, and what was true when it was frozen.
     pending: Option<Pending>,
-    /// An error has left the last data file in doubt behind its durable length.
+    /// An error has left the last data file in doubt behind its durable length: nothing is appended
+    /// to it any more.
     data_file_in_doubt: bool,
 }
 
@@ -118,14 +119,40 @@ impl Inner {
         }
         // What an attempt that failed has frozen is older than what was committed since.
         let is_retry = state.pending.is_some();
+        let next = (state.manifest.next_data_file, state.manifest.next_run);
         let mut outcome = self.checkpoint_once(state);
         if is_retry && outcome.is_ok() {
             outcome = self.checkpoint_once(state);
         }
         if outcome.is_err() {
+            self.abandon(state, next.0, next.1);
             self.retry_later();
         }
         outcome
+    }
+
+    /// Gives back the space of what was written since these numbers and is in no manifest: a full disk
+    /// must not fill up with failed attempts. What cannot be removed now, the next open removes.
+    fn abandon(&self, state: &Checkpointer, data_file: u32, run: u64) {
+        if self.poisoned.get().is_some() {
+            // Which manifest stands is not known, so neither is what it names.
+            return;
+        }
+        let (vfs, manifest) = (self.vfs.as_ref(), &state.manifest);
+        let data_files = (data_file..manifest.next_data_file)
+            .filter(|number| manifest.data_files.iter().all(|e| e.number != *number))
+            .map(data_file_name);
+        let runs = (run..manifest.next_run)
+            .filter(|number| manifest.runs.iter().all(|e| e.number != *number))
+            .map(run_file_name);
+        for name in data_files.chain(runs) {
+            let _ = vfs.remove_file(&self.dir.join(name));
+        }
+        if state.data_file_in_doubt
+            && let Some(entry) = manifest.data_files.last()
+        {
+            let _ = self.append_to(entry);
+        }
     }
 
     /// Has a checkpoint that failed tried again, also if nobody writes any more.
@@ -151,7 +178,14 @@ impl Inner {
             state.pending = None;
         } else {
             self.wal.wait_durable(Lsn(pending.ts.0))?;
-            let files = self.write_files(state, &frozen, pending.ts, &mut report)?;
+            // Until a manifest says how much of it counts.
+            let was_in_doubt = std::mem::replace(&mut state.data_file_in_doubt, true);
+            let continued = match state.writer.take() {
+                _ if was_in_doubt => None,
+                Some(writer) => Some(writer),
+                None => self.continue_data_file(&state.manifest)?,
+            };
+            let files = self.write_files(state, continued, &frozen, pending.ts, &mut report)?;
             let mut manifest = state.manifest.clone();
             files.enter(&mut manifest);
             manifest.edit += 1;
@@ -160,6 +194,7 @@ impl Inner {
             manifest.collections = pending.collections;
             manifest.next_collection = pending.next_collection;
             self.replace_manifest(state, manifest)?;
+            state.data_file_in_doubt = was_in_doubt && files.data.is_none();
             if let Some((entry, path)) = files.data {
                 self.adopt_data_file(entry, path)?;
             }
@@ -202,15 +237,11 @@ impl Inner {
     fn write_files(
         &self,
         state: &mut Checkpointer,
+        mut data: Option<DataFileWriter>,
         frozen: &FrozenDelta,
         ts: CommitTs,
         report: &mut CheckpointReport,
     ) -> Result<NewFiles> {
-        // Taken out: after an error the writer is gone, and the next attempt begins a new file.
-        let mut data = match state.writer.take() {
-            Some(writer) => Some(writer),
-            None => self.continue_data_file(&state.manifest)?,
-        };
         let mut run: Option<RunWriter<DocPtr>> = None;
         let has_older = !state.manifest.runs.is_empty();
         let mut source = frozen.sorted_newest(ts);
@@ -299,25 +330,24 @@ impl Inner {
 
     /// The last data file, if it takes more.
     fn continue_data_file(&self, manifest: &Manifest) -> Result<Option<DataFileWriter>> {
-        let Some(entry) = manifest.data_files.last() else {
-            return Ok(None);
-        };
-        let abandoned_since = manifest.next_data_file != entry.number + 1;
-        if entry.durable_bytes >= self.options.data_file_bytes_max || abandoned_since {
-            return Ok(None);
+        match manifest.data_files.last() {
+            Some(entry) if entry.durable_bytes < self.options.data_file_bytes_max => {
+                self.append_to(entry).map(Some)
+            }
+            _ => Ok(None),
         }
+    }
+
+    /// A writer behind the durable end of a data file; what lies beyond is cut off.
+    fn append_to(&self, entry: &DataFileEntry) -> Result<DataFileWriter> {
         let identity = FileIdentity {
             number: entry.number,
             salt: entry.salt,
         };
         let path = self.dir.join(data_file_name(entry.number));
         let vfs = self.vfs.as_ref();
-        Ok(Some(DataFileWriter::append_to(
-            vfs,
-            &path,
-            identity,
-            entry.durable_bytes,
-        )?))
+        let writer = DataFileWriter::append_to(vfs, &path, identity, entry.durable_bytes)?;
+        Ok(writer)
     }
 
     fn new_run(&self, state: &mut Checkpointer) -> Result<RunWriter<DocPtr>> {
@@ -368,7 +398,7 @@ impl Inner {
                 Ok(())
             }
             Err(ReplaceError::Abandoned(error)) => {
-                // The data file's new end is not in the manifest: what follows goes to a new file.
+                // The data file's new end is not in the manifest.
                 state.writer = None;
                 Err(error)
             }
