@@ -21,7 +21,7 @@ use crate::collections::Collection;
 use crate::db::{Db, Inner};
 use crate::error::{Error, Result};
 use crate::json;
-use crate::ops::{Committed, Ids, WriteOp};
+use crate::ops::{Committed, Ids, Precondition, WriteOp};
 use crate::pointer::DocPtr;
 use crate::record::{self, KIND_COMMIT, LoggedOp, OpKind};
 use crate::ticket::CommitTicket;
@@ -30,6 +30,8 @@ use crate::ticket::CommitTicket;
 const COPIED_BYTES_MAX: usize = 16 << 10;
 /// Up to this size, hashing a body again costs less than combining two checksums.
 const REHASHED_BYTES_MAX: usize = 4 << 10;
+/// Stands for the version that a commit is about to get.
+const THIS_COMMIT: CommitTs = CommitTs::MAX;
 /// How long a commit waits for memory.
 const MEMORY_WAIT_MAX: Duration = Duration::from_secs(1);
 
@@ -253,8 +255,20 @@ impl Inner {
                     },
                 },
             };
-            if let Err(refusal) = CommitRules::check(op.kind, op.precondition.into(), current) {
-                let error = Error::refused(refusal, op.collection, key.id).at_op(index);
+            let checked = match (op.precondition, current) {
+                // What this batch has written has no version yet that anyone could name.
+                (Precondition::VersionIs(_), Current::Present(THIS_COMMIT)) => {
+                    CommitRules::check(op.kind, Precondition::Absent.into(), current)
+                }
+                (precondition, _) => CommitRules::check(op.kind, precondition.into(), current),
+            };
+            if let Err(refusal) = checked {
+                let error = if current == Current::Present(THIS_COMMIT) {
+                    Error::refused_in_batch(refusal, op.collection, key.id)
+                } else {
+                    Error::refused(refusal, op.collection, key.id)
+                };
+                let error = error.at_op(index);
                 return Verdict::Refused { error, rests_on };
             }
             if ops.len() > 1 {
@@ -565,10 +579,9 @@ impl Earlier {
     }
 
     fn note(&mut self, key: Key, collection: &Collection, kind: WriteKind) {
-        // The version within the batch is not known yet, and no precondition can name it.
         let state = match kind {
             WriteKind::Delete => Current::Absent,
-            _ => Current::Present(CommitTs::MAX),
+            _ => Current::Present(THIS_COMMIT),
         };
         self.states.insert(key, state);
         let highest = self.highest(collection).max(Some(key.id));

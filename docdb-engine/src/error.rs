@@ -90,12 +90,19 @@ impl Error {
         self.0.kind.is_retryable()
     }
 
+    /// A refusal because of what an earlier operation of the same commit wrote, which has no version.
+    pub(crate) fn refused_in_batch(refusal: Refusal, collection: &str, id: u64) -> Error {
+        Error::new(
+            kind_of(refusal),
+            format!(
+                "document {id} of collection {collection:?}: an earlier operation of the same commit \
+                 wrote it"
+            ),
+        )
+    }
+
     pub(crate) fn refused(refusal: Refusal, collection: &str, id: u64) -> Error {
-        let kind = match refusal {
-            Refusal::AlreadyExists { .. } => ErrorKind::AlreadyExists,
-            Refusal::NotFound => ErrorKind::NotFound,
-            Refusal::VersionMismatch { .. } => ErrorKind::VersionMismatch,
-        };
+        let kind = kind_of(refusal);
         let found = match refusal {
             Refusal::AlreadyExists { version } => Some(version),
             Refusal::VersionMismatch { found } => found,
@@ -127,6 +134,14 @@ impl Error {
 
     pub(crate) fn closed() -> Error {
         Error::new(ErrorKind::Closed, "the database is closed")
+    }
+}
+
+fn kind_of(refusal: Refusal) -> ErrorKind {
+    match refusal {
+        Refusal::AlreadyExists { .. } => ErrorKind::AlreadyExists,
+        Refusal::NotFound => ErrorKind::NotFound,
+        Refusal::VersionMismatch { .. } => ErrorKind::VersionMismatch,
     }
 }
 
