@@ -42,7 +42,8 @@ impl CommitTicket {
     ///
     /// # Errors
     /// The commit's own error: nothing was written. `OutcomeUnknown` if the log failed before the
-    /// commit was durable: it may or may not be there when the database is opened again.
+    /// commit was durable: it may or may not be there when the database is opened again. `Poisoned`
+    /// if the log failed and nothing was written.
     pub fn wait(mut self) -> Result<Committed> {
         let waited = self
             .rests_on
@@ -51,8 +52,8 @@ impl CommitTicket {
         self.settle(waited)
     }
 
-    /// As [`CommitTicket::wait`], but gives up after `timeout` with `OutcomeUnknown`. The commit
-    /// stays submitted.
+    /// As [`CommitTicket::wait`], but gives up after `timeout` with `OutcomeUnknown`: the commit
+    /// stays submitted. With `Timeout` if it was refused: nothing was written.
     ///
     /// # Errors
     /// As `wait`.
@@ -82,9 +83,15 @@ impl CommitTicket {
                 "a commit's outcome was asked for twice",
             ))
         });
-        match waited {
-            Ok(()) => outcome,
-            Err(error) => Err(Error::new(
+        match (waited, &outcome) {
+            (Ok(()), _) => outcome,
+            // Nothing was written; only why is not certain.
+            (Err(docdb_wal::WalError::TimedOut), Err(refused)) => Err(Error::new(
+                ErrorKind::Timeout,
+                format!("nothing was written, and the reason is not durable yet: {refused}"),
+            )),
+            (Err(error), Err(_)) => Err(error.into()),
+            (Err(error), Ok(_)) => Err(Error::new(
                 ErrorKind::OutcomeUnknown,
                 format!(
                     "the commit was submitted, but whether it is durable is not known: {error}"
