@@ -132,8 +132,8 @@ impl Scan {
     /// `bytes_max`. Empty at the end and only there.
     ///
     /// # Errors
-    /// `Corrupt` for a document that does not verify, `Io`, `Closed`. The scan can go on behind what
-    /// it has given out.
+    /// `Corrupt` for a document that does not verify, `Io`, `Closed`: all before it has been given
+    /// out, and asking again asks for it again. A new scan can begin behind it.
     pub fn next_chunk(&mut self, items_max: usize, bytes_max: usize) -> Result<Vec<ScanItem>> {
         let inner = Arc::clone(&self.db.inner);
         inner.check_open()?;
@@ -158,11 +158,20 @@ impl Scan {
                 complete = false;
                 break;
             }
-            let Ready::Now(body) = inner.body(key, &version, ReadMode::Blocking)? else {
-                return Err(Error::new(
-                    ErrorKind::Internal,
-                    "a scan that may block did not",
-                ));
+            let body = match inner.body(key, &version, ReadMode::Blocking) {
+                Ok(Ready::Now(body)) => body,
+                Ok(Ready::WouldBlock) => {
+                    return Err(Error::new(
+                        ErrorKind::Internal,
+                        "a scan that may block did not",
+                    ));
+                }
+                // What was read before it is given out first.
+                Err(_) if !items.is_empty() => {
+                    complete = false;
+                    break;
+                }
+                Err(error) => return Err(error),
             };
             bytes += body.len();
             items.push(ScanItem {
@@ -193,6 +202,13 @@ impl Scan {
             return None;
         }
         let inner = &self.db.inner;
+        let mut ahead = self.index;
+        // If it cannot be read whether there is more, the scan that goes on tells why.
+        if let Ok(more) = ahead.next_chunk(&inner.index, 1, ReadMode::Blocking)
+            && more.is_empty()
+        {
+            return None;
+        }
         inner.snapshots.lease(&self.snapshot, inner.vfs.now());
         inner.request_maintenance();
         Some(
