@@ -149,9 +149,19 @@ impl Inner {
                 }
                 Verdict::LookAgain => {
                     drop(sequencer);
-                    for op in &mut planned {
-                        if op.seen.is_some() {
-                            op.seen = Some(self.index.look(op.key, ReadMode::Blocking)?);
+                    for (index, (op, plan)) in ops.iter().zip(&mut planned).enumerate() {
+                        let renewed = if plan.collection.dropped().is_some() {
+                            self.plan(op).map(|renewed| *plan = renewed)
+                        } else if plan.seen.is_some() {
+                            self.index
+                                .look(plan.key, ReadMode::Blocking)
+                                .map(|seen| plan.seen = Some(seen))
+                                .map_err(Error::from)
+                        } else {
+                            Ok(())
+                        };
+                        if let Err(error) = renewed {
+                            return Ok(self.refusal(error.at_op(index), self.installed()));
                         }
                     }
                 }
@@ -181,6 +191,12 @@ impl Inner {
             // Another checkpoint may have ended while this one waited for the lock.
             if self.delta_bytes() + bytes > max && self.vfs.now() < deadline {
                 self.checkpoint_with(&mut checkpointer)?;
+            }
+            // What is left is kept for cursors that may never come back.
+            while self.delta_bytes() + bytes > max
+                && self.index.stats().retired_bytes > 0
+                && self.snapshots.expire_oldest().is_some()
+            {
                 self.release();
             }
         }
@@ -218,6 +234,10 @@ impl Inner {
         let mut earlier = Earlier::default();
         for (index, (op, plan)) in ops.iter().zip(planned).enumerate() {
             if let Some(dropped) = plan.collection.dropped() {
+                if self.collections.installed(op.collection).is_some() {
+                    // Created again meanwhile: it is that one that the name now stands for.
+                    return Verdict::LookAgain;
+                }
                 let error = Error::collection_missing(op.collection).at_op(index);
                 return Verdict::Refused {
                     error,
