@@ -138,7 +138,7 @@ impl Inner {
         let bodies = Bodies::gather(ops, body_bytes);
         loop {
             let mut sequencer = self.sequencer.lock();
-            self.check_open()?;
+            self.check_writable()?;
             match self.validate(ops, &planned) {
                 Verdict::Accepted(accepted) => {
                     return self.commit(&mut sequencer, ops, &planned, &accepted, &bodies);
@@ -328,6 +328,7 @@ impl Inner {
             );
         }
         let ticket = self.log(head, bodies)?;
+        let guard = InstallGuard(self);
         let ts = CommitTs(ticket.lsn().0);
         let oldest = self.snapshots.oldest(|| self.visible());
         for (plan, accepted) in planned.iter().zip(accepted) {
@@ -343,6 +344,7 @@ impl Inner {
                 .record(ts, change, Some(accepted.key.id), oldest);
         }
         self.installed_ts.store(ts.0, Ordering::Release);
+        std::mem::forget(guard);
         let ids = match accepted {
             [one] => Ids::one(one.key.id),
             many => Ids::many(many.iter().map(|accepted| accepted.key.id).collect()),
@@ -379,7 +381,7 @@ impl Inner {
         self.check_writable()?;
         check_collection_name(name)?;
         let mut sequencer = self.sequencer.lock();
-        self.check_open()?;
+        self.check_writable()?;
         if let Some(existing) = self.collections.installed(name) {
             let error = Error::new(
                 ErrorKind::AlreadyExists,
@@ -421,7 +423,7 @@ impl Inner {
             ));
         }
         let mut sequencer = self.sequencer.lock();
-        self.check_open()?;
+        self.check_writable()?;
         let Some(collection) = self.collections.installed(name) else {
             return Ok(self.refusal(Error::collection_missing(name), self.installed()));
         };
@@ -466,6 +468,19 @@ impl Inner {
             ids: Ids::one(u64::from(id)),
         };
         CommitTicket::new(Some(ticket), Ok(committed))
+    }
+}
+
+/// Dropped only by a panic while a logged commit is being installed. A later commit would make the
+/// installed part visible, so there must be none: the next open installs all of it from the log.
+struct InstallGuard<'a>(&'a Inner);
+
+impl Drop for InstallGuard<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.poisoned.set(Error::new(
+            ErrorKind::Internal,
+            "a panic while a commit was installed",
+        ));
     }
 }
 

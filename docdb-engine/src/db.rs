@@ -57,7 +57,8 @@ pub(crate) struct Inner {
     pub(crate) sequencer: Mutex<Sequencer>,
     pub(crate) checkpointer: Mutex<Checkpointer>,
     pub(crate) closed: AtomicBool,
-    /// A failed replacement of the manifest: the files on the device are in doubt.
+    /// What ended the writing: a failed replacement of the manifest, so that the files on the device
+    /// are in doubt, or a panic inside a commit.
     pub(crate) poisoned: OnceLock<Error>,
     /// Bytes of commits since the last checkpoint began.
     pub(crate) logged_bytes: AtomicU64,
