@@ -224,7 +224,7 @@ fn an_append_that_waits_for_the_open_group_leads_it_when_nobody_does() {
         gate.wait_for_one();
         let appender = scope.spawn(|| {
             // The third does not fit beside the first two, and nobody waits for these.
-            (0..3).map(|_| wal.append(1, &body).unwrap()).next_back()
+            (0..3).fold(None, |_, _| Some(wal.append(1, &body).unwrap()))
         });
         while wal.appended_lsn().0 < 3 {
             std::thread::yield_now();
