@@ -267,3 +267,49 @@ fn churn() {
         }
     }
 }
+
+/// Many threads create and drop at once; what is answered is what a reopened pool has.
+#[test]
+fn creations_and_drops_by_many_threads() {
+    let temp = tempfile::tempdir().unwrap();
+    let pool = real(temp.path(), PoolOptions::default().open_databases_max(8));
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let pool = &pool;
+            scope.spawn(move || {
+                for round in 0..6 {
+                    let name = format!("t{thread}-{round}");
+                    pool.create_database(&name, None).unwrap();
+                    put(&pool.database(&name).unwrap(), 1, &format!("{name:?}")).unwrap();
+                    if round % 2 == 0 {
+                        pool.drop_database(&name).unwrap();
+                    }
+                    // Everyone's: either answer is right, a mixture is not.
+                    match pool.create_database("shared", None) {
+                        Ok(_) => {}
+                        Err(error) => assert_eq!(error.kind(), ErrorKind::AlreadyExists),
+                    }
+                    match pool.drop_database("shared") {
+                        Ok(()) => {}
+                        Err(error) => assert_eq!(error.kind(), ErrorKind::DatabaseNotFound),
+                    }
+                }
+            });
+        }
+    });
+    let expected: Vec<String> = (0..4)
+        .flat_map(|thread| [1, 3, 5].map(|round| format!("t{thread}-{round}")))
+        .collect();
+    assert_eq!(names(&pool), expected);
+    pool.close();
+    drop(pool);
+    let pool = real(temp.path(), PoolOptions::default());
+    assert!(pool.repairs().is_empty(), "{:?}", pool.repairs());
+    assert_eq!(names(&pool), expected);
+    for name in expected {
+        assert_eq!(
+            get(&pool.database(&name).unwrap(), 1).unwrap(),
+            format!("{name:?}")
+        );
+    }
+}

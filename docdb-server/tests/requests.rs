@@ -383,3 +383,80 @@ fn what_was_acknowledged_is_there_after_a_restart() {
         assert_eq!(client.read(name, COLL, 1), format!("{name:?}"));
     }
 }
+
+/// More requests than may be in flight: each is answered, some perhaps with `Busy`, and those that
+/// were written are there.
+#[test]
+fn a_burst_beyond_the_limit() {
+    let server = TestServer::start();
+    let mut client = server.connect();
+    client.create_database("db");
+    let count = 3 * u64::from(client.session.limits.in_flight_requests_max);
+    let mut out = BytesMut::new();
+    let ids: Vec<_> = (0..count)
+        .map(|id| client.encode(&mut out, &write("db", WriteOp::create(COLL, id, "1"))))
+        .collect();
+    let mut sender = client.stream.try_clone().unwrap();
+    let written = std::thread::scope(|scope| {
+        scope.spawn(move || std::io::Write::write_all(&mut sender, &out).unwrap());
+        let mut written = 0;
+        let mut answered = HashSet::new();
+        for _ in 0..count {
+            let (id, response) = client.receive().unwrap();
+            assert!(answered.insert(id));
+            match response {
+                Response::Written { .. } => written += 1,
+                Response::Error(error) => assert_eq!(error.kind(), ErrorKind::Busy),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(answered, ids.into_iter().collect());
+        written
+    });
+    assert!(written > 0);
+    let count = Request::Count {
+        db: "db".into(),
+        collection: COLL.into(),
+    };
+    assert_eq!(client.call(&count), Response::Count(written));
+}
+
+/// A database dropped under its users: every request has an answer, and the next database of that
+/// name is empty.
+#[test]
+fn a_drop_under_load() {
+    let server = TestServer::start();
+    let mut admin = server.connect();
+    let mut user = server.connect();
+    for _ in 0..5 {
+        admin.create_database("db");
+        let mut out = BytesMut::new();
+        for id in 0..200 {
+            user.encode(&mut out, &write("db", WriteOp::create(COLL, id, "1")));
+            user.encode(&mut out, &read_request("db", COLL, id));
+        }
+        std::io::Write::write_all(&mut user.stream, &out).unwrap();
+        let drop = Request::DropDatabase { name: "db".into() };
+        assert_eq!(admin.call(&drop), Response::Ok);
+        for _ in 0..400 {
+            match user.receive().unwrap().1 {
+                Response::Written { .. } | Response::Document { .. } => {}
+                Response::Error(error) => assert!(
+                    matches!(
+                        error.kind(),
+                        ErrorKind::Closed | ErrorKind::DatabaseNotFound | ErrorKind::NotFound
+                    ),
+                    "{error}"
+                ),
+                other => panic!("{other:?}"),
+            }
+        }
+        admin.create_database("db");
+        let count = Request::Count {
+            db: "db".into(),
+            collection: COLL.into(),
+        };
+        assert_eq!(admin.call(&count), Response::Count(0));
+        assert_eq!(admin.call(&drop), Response::Ok);
+    }
+}
