@@ -5,6 +5,7 @@
 
 pub(crate) mod explore;
 pub(crate) mod model;
+pub(crate) mod modes;
 pub(crate) mod workload;
 
 use std::path::Path;
