@@ -1,5 +1,4 @@
-//! What the engine, the wire protocol and every client must agree on: error kinds with their
-//! stable codes, limits, and the rules for names. No I/O, no dependencies.
+#![doc = include_str!("../README.md")]
 
 mod error_kind;
 pub mod limits;

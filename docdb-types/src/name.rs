@@ -43,7 +43,10 @@ pub fn check_database_name(name: &str) -> Result<(), NameError> {
     if name == "." || name == ".." {
         return Err(NameError::Dots);
     }
-    match name.chars().find(|&c| c == '/' || c == '\\' || c.is_control()) {
+    match name
+        .chars()
+        .find(|&c| c == '/' || c == '\\' || c.is_control())
+    {
         Some(c) => Err(NameError::Character(c)),
         None => Ok(()),
     }
@@ -52,7 +55,11 @@ pub fn check_database_name(name: &str) -> Result<(), NameError> {
 /// Checks a collection name: as a database name, and without `.` anywhere.
 pub fn check_collection_name(name: &str) -> Result<(), NameError> {
     check_database_name(name)?;
-    if name.contains('.') { Err(NameError::Character('.')) } else { Ok(()) }
+    if name.contains('.') {
+        Err(NameError::Character('.'))
+    } else {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -61,14 +68,31 @@ mod tests {
 
     #[test]
     fn database_names() {
-        for good in ["a", "_default", "a.b", "über", "日本", "with space", "...", &"x".repeat(64)] {
+        for good in [
+            "a",
+            "_default",
+            "a.b",
+            "über",
+            "日本",
+            "with space",
+            "...",
+            &"x".repeat(64),
+        ] {
             assert_eq!(check_database_name(good), Ok(()), "{good}");
         }
         assert_eq!(check_database_name(""), Err(NameError::Empty));
-        assert_eq!(check_database_name(&"x".repeat(65)), Err(NameError::TooLong));
+        assert_eq!(
+            check_database_name(&"x".repeat(65)),
+            Err(NameError::TooLong)
+        );
         assert_eq!(check_database_name("."), Err(NameError::Dots));
         assert_eq!(check_database_name(".."), Err(NameError::Dots));
-        for (bad, c) in [("../x", '/'), ("a\\b", '\\'), ("a\0", '\0'), ("a\u{85}", '\u{85}')] {
+        for (bad, c) in [
+            ("../x", '/'),
+            ("a\\b", '\\'),
+            ("a\0", '\0'),
+            ("a\u{85}", '\u{85}'),
+        ] {
             assert_eq!(check_database_name(bad), Err(NameError::Character(c)));
         }
     }
