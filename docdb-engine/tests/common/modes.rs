@@ -76,6 +76,10 @@ impl Bench {
         written
     }
 
+    pub(crate) fn write_without_turn(&self, ops: &[WriteOp<'_>]) {
+        self.db().submit(ops).wait().unwrap();
+    }
+
     pub(crate) fn create_collection(&mut self, name: &str) -> Result<Committed> {
         let created = self.db().create_collection(name).wait();
         self.turn();
