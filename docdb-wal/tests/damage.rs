@@ -11,11 +11,9 @@ mod common;
 
 use std::path::{Path, PathBuf};
 
-use common::{
-    Entry, append, append_and_wait, create, disk, judge, open, open_with, options, segments,
-};
+use common::{Entry, append, append_and_wait, create, disk, open, open_with, options, segments};
 use docdb_wal::vfs::sim::{CrashPolicy, SimVfs};
-use docdb_wal::{Lsn, WalError, WalOptions};
+use docdb_wal::{Lsn, Verdict, WalError, WalOptions};
 
 /// A log of three segments or more with a recovery in the middle, closed or not, that has room
 /// prepared ahead. Its last group holds two records.
@@ -52,6 +50,14 @@ fn small_log(close: bool) -> (SimVfs, Vec<Entry>) {
 
 /// Device bytes of the last group of [`small_log`], padding excluded.
 const LAST_GROUP_BYTES: usize = 80 + 2 * 32 + 20 + 30;
+
+/// Judges, and checks that this changes nothing, whatever the verdict.
+fn judge(vfs: &SimVfs, options: WalOptions) -> Result<(Vec<Entry>, Verdict), WalError> {
+    let operations = vfs.op_count();
+    let outcome = common::judge(vfs, options);
+    assert_eq!(vfs.op_count(), operations, "judging changed something");
+    outcome
+}
 
 fn damaged_file(error: &WalError) -> &Path {
     match error {

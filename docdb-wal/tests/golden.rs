@@ -1,8 +1,6 @@
 //! A segment as this version writes it, byte for byte. Once a release is tagged this file is never
 //! changed, only joined by others.
 
-#![expect(clippy::unwrap_used, reason = "a helper of a test may fail the test")]
-
 mod common;
 
 use std::path::{Path, PathBuf};
