@@ -132,7 +132,7 @@ impl Inner {
         for (index, op) in ops.iter().enumerate() {
             match self.plan(op) {
                 Ok(op) => planned.push(op),
-                Err(error) => return Ok(self.refusal(error.at_op(index), self.installed())),
+                Err(error) => return Ok(self.refuse_planning(ops, &planned, error.at_op(index))),
             }
         }
         let bodies = Bodies::gather(ops, body_bytes);
@@ -166,6 +166,24 @@ impl Inner {
                     }
                 }
             }
+        }
+    }
+
+    /// An operation could not be planned. If an earlier one is refused, that is what is told: a commit
+    /// fails at its first operation that fails.
+    fn refuse_planning(
+        &self,
+        ops: &[WriteOp<'_>],
+        planned: &[Planned],
+        error: Error,
+    ) -> CommitTicket {
+        let verdict = {
+            let _sequencer = self.sequencer.lock();
+            self.validate(ops, planned)
+        };
+        match verdict {
+            Verdict::Refused { error, rests_on } => self.refusal(error, rests_on),
+            Verdict::Accepted(_) | Verdict::LookAgain => self.refusal(error, self.installed()),
         }
     }
 
