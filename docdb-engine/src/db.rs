@@ -21,6 +21,7 @@ use crate::commit::Sequencer;
 use crate::driver::OwnThreads;
 use crate::error::{Error, Result};
 use crate::options::DbOptions;
+use crate::planted::{Bug, is_planted};
 use crate::pointer::DocPtr;
 use crate::report::RecoveryReport;
 use crate::stats::DbStats;
@@ -82,7 +83,14 @@ impl Inner {
     pub(crate) fn visible(&self) -> CommitTs {
         // Installed first: what is read second can only have grown, and the minimum stays true.
         let installed = self.installed_ts.load(Ordering::Acquire);
-        CommitTs(installed.min(self.wal.durable_lsn().0))
+        let durable = self.wal.durable_lsn().0;
+        if is_planted(Bug::VisibleBeforeDurable) {
+            return CommitTs(installed);
+        }
+        if is_planted(Bug::VisibleBeforeInstalled) {
+            return CommitTs(durable);
+        }
+        CommitTs(installed.min(durable))
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {

@@ -14,6 +14,10 @@ mod manifest;
 mod open;
 mod ops;
 mod options;
+#[cfg(feature = "planted-bugs")]
+pub mod planted;
+#[cfg(not(feature = "planted-bugs"))]
+mod planted;
 mod pointer;
 mod read;
 mod record;

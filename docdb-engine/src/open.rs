@@ -22,6 +22,7 @@ use crate::db::{Counters, Db, DocIndex, Inner};
 use crate::error::{Error, Result};
 use crate::manifest::{self, MANIFEST, MANIFEST_TEMPORARY, Manifest};
 use crate::options::DbOptions;
+use crate::planted::{Bug, is_planted};
 use crate::record::{self, KIND_COMMIT, OpKind};
 use crate::report::RecoveryReport;
 
@@ -77,8 +78,10 @@ impl Db {
         // process did not live to sync: the database's own name, or the manifest. Nothing that builds
         // on them may outlive them: neither new commits, nor the removal of what the manifest before
         // this one names.
-        vfs.sync_dir(&parent(dir))?;
-        vfs.sync_dir(dir)?;
+        if !is_planted(Bug::NamesNotPinned) {
+            vfs.sync_dir(&parent(dir))?;
+            vfs.sync_dir(dir)?;
+        }
         files.remove_leftovers(vfs.as_ref(), dir)?;
         let (wal, wal_report) = verdict.act(driver)?;
         wal.retire_below(Lsn(manifest.checkpoint_ts + 1))?;

@@ -368,7 +368,7 @@ impl Harness {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 250,
+        cases: 1_500,
         failure_persistence: None,
         ..ProptestConfig::default()
     })]

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a helper of a test may fail the test")]
 
 pub(crate) mod explore;
+pub(crate) mod forgetful;
 pub(crate) mod model;
 pub(crate) mod modes;
 pub(crate) mod workload;
@@ -46,7 +47,7 @@ pub(crate) fn options() -> DbOptions {
 
 pub(crate) fn create_with(vfs: &SimVfs, options: DbOptions) -> Result<Db> {
     Db::create(
-        Arc::new(vfs.clone()),
+        forgetful::wrapped(vfs),
         dir(),
         options,
         Arc::new(ManualDriver),
@@ -59,7 +60,7 @@ pub(crate) fn create(vfs: &SimVfs) -> Result<Db> {
 
 pub(crate) fn open_with(vfs: &SimVfs, options: DbOptions) -> Result<Db> {
     Db::open_manual(
-        Arc::new(vfs.clone()),
+        forgetful::wrapped(vfs),
         dir(),
         options,
         Arc::new(ManualDriver),

@@ -1,0 +1,45 @@
+//! Bugs that can be planted on purpose, to prove that the tests would see them.
+//!
+//! Only with the feature `planted-bugs`, and only in builds with debug assertions: elsewhere every
+//! question is answered with `false` at compile time.
+#![cfg_attr(
+    not(feature = "planted-bugs"),
+    expect(unreachable_pub, reason = "public only with the feature")
+)]
+
+#[cfg(all(feature = "planted-bugs", debug_assertions))]
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A bug that a test can plant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Bug {
+    /// A manifest is published before the log is durable up to its checkpoint.
+    ManifestBeforeLog = 1,
+    /// An open builds on names that a killed process did not live to sync.
+    NamesNotPinned,
+    /// A commit is visible before it is durable.
+    VisibleBeforeDurable,
+    /// A commit is visible before all of it is installed.
+    VisibleBeforeInstalled,
+}
+
+#[cfg(all(feature = "planted-bugs", debug_assertions))]
+static PLANTED: AtomicU32 = AtomicU32::new(0);
+
+/// Plants one bug in all databases of this process, or none.
+#[cfg(all(feature = "planted-bugs", debug_assertions))]
+pub fn plant(bug: Option<Bug>) {
+    PLANTED.store(bug.map_or(0, |bug| bug as u32), Ordering::SeqCst);
+}
+
+#[cfg(all(feature = "planted-bugs", debug_assertions))]
+pub(crate) fn is_planted(bug: Bug) -> bool {
+    PLANTED.load(Ordering::SeqCst) == bug as u32
+}
+
+#[cfg(not(all(feature = "planted-bugs", debug_assertions)))]
+#[inline(always)]
+pub(crate) const fn is_planted(_bug: Bug) -> bool {
+    false
+}
