@@ -44,6 +44,8 @@ pub(crate) struct Checkpointer {
     /// An error has left the last data file in doubt behind its durable length: nothing is appended
     /// to it any more.
     data_file_in_doubt: bool,
+    /// The last checkpoint was taken, or tried, by the close.
+    pub(crate) is_closed: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -76,6 +78,7 @@ impl Checkpointer {
             writer: None,
             pending: None,
             data_file_in_doubt: false,
+            is_closed: false,
         }
     }
 }

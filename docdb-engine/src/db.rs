@@ -256,14 +256,14 @@ impl Db {
 
 impl Inner {
     pub(crate) fn close(&self) -> Result<()> {
-        let first = {
+        {
             let _sequencer = self.sequencer.lock();
-            !self.closed.swap(true, Ordering::AcqRel)
-        };
+            self.closed.store(true, Ordering::Release);
+        }
         // Held until the directory is given up: whoever waits for it to take a checkpoint finds the
-        // database closed, and a second close returns when the first one is through.
+        // database closed, and whoever closes it, too, returns when it is.
         let mut checkpointer = self.checkpointer.lock();
-        if !first {
+        if std::mem::replace(&mut checkpointer.is_closed, true) {
             return Ok(());
         }
         let checkpoint = self.checkpoint_with(&mut checkpointer).map(|_| ());
