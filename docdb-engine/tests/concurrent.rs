@@ -53,8 +53,11 @@ fn options() -> DbOptions {
     options
 }
 
+/// Id, and version and body of both documents.
+type Pair = (u64, u64, Vec<u8>, u64, Vec<u8>);
+
 /// Both documents of every pair, at ids `n` and `n + 1_000`, in one snapshot.
-fn pairs(db: &Db, reverse: bool) -> Vec<(u64, u64, Vec<u8>, u64, Vec<u8>)> {
+fn pairs(db: &Db, reverse: bool) -> Vec<Pair> {
     let request = ScanRequest {
         collection: C.into(),
         reverse,

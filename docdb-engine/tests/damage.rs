@@ -5,6 +5,8 @@
 //! What cannot be seen: an older copy of the *whole* directory, which is a database of its own right,
 //! and damage to log segments that the last checkpoint no longer needs, which holds nothing back.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 mod common;
 
 use std::path::{Path, PathBuf};
@@ -119,8 +121,10 @@ impl Found {
 fn closed() -> (SimVfs, State) {
     let vfs = disk();
     let db = create(&vfs).unwrap();
-    let mut promise = Promise::default();
-    promise.created = true;
+    let mut promise = Promise {
+        created: true,
+        ..Promise::default()
+    };
     let mut run = Run {
         db,
         promise: &mut promise,
@@ -144,8 +148,10 @@ fn closed() -> (SimVfs, State) {
 fn killed() -> (SimVfs, State) {
     let vfs = disk();
     let db = create(&vfs).unwrap();
-    let mut promise = Promise::default();
-    promise.created = true;
+    let mut promise = Promise {
+        created: true,
+        ..Promise::default()
+    };
     let mut run = Run {
         db,
         promise: &mut promise,
@@ -268,8 +274,10 @@ fn older_copies_of_single_files() {
     let mut found = Found::default();
     let vfs = disk();
     let db = create(&vfs).unwrap();
-    let mut promise = Promise::default();
-    promise.created = true;
+    let mut promise = Promise {
+        created: true,
+        ..Promise::default()
+    };
     let mut run = Run {
         db,
         promise: &mut promise,

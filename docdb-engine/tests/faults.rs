@@ -1,6 +1,8 @@
 //! Every operation on files fails once, or from then on for good. Nothing acknowledged is lost,
 //! nothing wrong is shown, errors say what happened, and what was only being produced starts over.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 mod common;
 
 use std::path::Path;

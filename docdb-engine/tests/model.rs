@@ -1,5 +1,7 @@
 //! Any sequence of operations, reopenings and crashes against a model of what the database holds.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 mod common;
 
 use std::collections::{BTreeMap, VecDeque};

@@ -1,5 +1,7 @@
 //! Scans: order, bounds, limits, and cursors that go on in the snapshot of their first page.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 mod common;
 
 use common::modes::{Bench, MODES, Mode, in_every_mode};
@@ -13,8 +15,11 @@ fn ids(db: &Db, request: &ScanRequest) -> Vec<u64> {
     found.into_iter().map(|(id, ..)| id).collect()
 }
 
+/// Id, version and body.
+type Item = (u64, u64, Vec<u8>);
+
 /// One page, and where the next one begins.
-fn page(db: &Db, request: &ScanRequest) -> (Vec<(u64, u64, Vec<u8>)>, Option<Vec<u8>>) {
+fn page(db: &Db, request: &ScanRequest) -> (Vec<Item>, Option<Vec<u8>>) {
     let mut scan = db.scan(request).unwrap();
     let mut found = Vec::new();
     loop {
@@ -31,12 +36,7 @@ fn page(db: &Db, request: &ScanRequest) -> (Vec<(u64, u64, Vec<u8>)>, Option<Vec
 }
 
 /// All pages of so many documents; `between` runs after each.
-fn pages(
-    db: &Db,
-    request: &ScanRequest,
-    limit: u64,
-    mut between: impl FnMut(),
-) -> Vec<(u64, u64, Vec<u8>)> {
+fn pages(db: &Db, request: &ScanRequest, limit: u64, mut between: impl FnMut()) -> Vec<Item> {
     let mut request = ScanRequest {
         limit: Some(limit),
         ..request.clone()

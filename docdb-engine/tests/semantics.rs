@@ -1,5 +1,7 @@
 //! What writes do and answer, whether documents lie in memory, in data files, or were replayed.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 mod common;
 
 use common::modes::in_every_mode;

@@ -79,31 +79,36 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Submits these commits one after the other and awaits them together.
-    pub(crate) fn commits(&mut self, commits: &[Vec<Op>]) -> Result<(), Error> {
+    /// Submits these commits one after the other. One that is not even logged ends it.
+    fn submit(&mut self, commits: &[Vec<Op>]) -> Result<Vec<CommitTicket>, Error> {
         let mut tickets = Vec::new();
         for ops in commits {
             let version = self.db.wal().next_lsn().0;
-            let (state, _) = self
-                .promise
-                .last()
-                .apply(ops, version)
-                .expect("a commit of the workload fits");
-            tickets.push(submit(&self.db, ops));
+            let state = self.promise.last().apply(ops, version);
+            let (state, _) = state.expect("a commit of the workload fits");
+            let ticket = submit(&self.db, ops);
+            if self.db.wal().next_lsn().0 == version {
+                // Nothing was written, so it must say so.
+                let refused = ticket.wait().expect_err("is not logged");
+                assert_ne!(refused.kind(), ErrorKind::OutcomeUnknown);
+                self.settle(tickets)?;
+                return Err(refused);
+            }
+            tickets.push(ticket);
             self.note(state, version);
         }
+        Ok(tickets)
+    }
+
+    /// Submits these commits one after the other and awaits them together.
+    pub(crate) fn commits(&mut self, commits: &[Vec<Op>]) -> Result<(), Error> {
+        let tickets = self.submit(commits)?;
         self.settle(tickets)
     }
 
     /// Submits these commits and takes a checkpoint before anything has awaited them.
     pub(crate) fn commits_under_way(&mut self, commits: &[Vec<Op>]) -> Result<(), Error> {
-        let mut tickets = Vec::new();
-        for ops in commits {
-            let version = self.db.wal().next_lsn().0;
-            let state = self.promise.last().apply(ops, version);
-            tickets.push(submit(&self.db, ops));
-            self.note(state.expect("a commit of the workload fits").0, version);
-        }
+        let tickets = self.submit(commits)?;
         let checkpoint = self.db.checkpoint();
         self.settle(tickets)?;
         checkpoint.map(|_| ())
