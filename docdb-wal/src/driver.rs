@@ -5,6 +5,7 @@ use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::thread::{JoinHandle, ThreadId};
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
@@ -13,9 +14,10 @@ use crate::Wal;
 /// Told by a log that there is background work: records that no blocked thread will flush, or a
 /// segment to prepare.
 ///
-/// The driver must see to it that [`Wal::flush_step`] is called until it returns `false`, and after
-/// it [`Wal::prepare_step`] likewise; on another thread or later, never inside `request`, which is
-/// called on the path of commits.
+/// The driver must see to it that [`Wal::flush_step`] is called until it returns `false`, after it
+/// [`Wal::prepare_step`] likewise, and then [`Wal::timed_step`], also whenever the time has come that
+/// the last one named; on another thread or later, never inside `request`, which is called on the
+/// path of commits.
 pub trait FlushDriver: Send + Sync + fmt::Debug {
     /// `wal` has background work.
     fn request(&self, wal: &Wal);
@@ -48,7 +50,16 @@ struct Shared {
 struct Queue {
     /// Each log at most once, so it is bounded by the number of logs.
     requested: VecDeque<Wal>,
+    /// Logs that have something to do later, each at most once.
+    timed: Vec<Timed>,
     stop: bool,
+}
+
+#[derive(Debug)]
+struct Timed {
+    /// By the clock of the log's file system seam.
+    due: Duration,
+    wal: Wal,
 }
 
 impl ThreadDriver {
@@ -96,21 +107,43 @@ impl Drop for ThreadDriver {
 
 impl Shared {
     fn run(&self) {
-        loop {
-            let wal = {
-                let mut queue = self.queue.lock();
-                loop {
-                    if let Some(wal) = queue.requested.pop_front() {
-                        break wal;
-                    }
-                    if queue.stop {
-                        return;
-                    }
-                    self.wake.wait(&mut queue);
-                }
-            };
+        while let Some(wal) = self.next() {
             // A panic has poisoned its log; the other logs still need this thread.
-            let _ = std::panic::catch_unwind(AssertUnwindSafe(|| wal.run_steps()));
+            let due = std::panic::catch_unwind(AssertUnwindSafe(|| {
+                wal.run_steps();
+                wal.timed_step().ok().flatten()
+            }));
+            if let Ok(Some(due)) = due {
+                self.queue.lock().timed.push(Timed { due, wal });
+            }
+        }
+    }
+
+    /// The next log to work on; `None` at the end.
+    fn next(&self) -> Option<Wal> {
+        let mut queue = self.queue.lock();
+        loop {
+            if let Some(wal) = queue.requested.pop_front() {
+                queue.timed.retain(|timed| !timed.wal.is_same(&wal));
+                return Some(wal);
+            }
+            if queue.stop {
+                return None;
+            }
+            let left = |timed: &Timed| timed.due.saturating_sub(timed.wal.now());
+            let soonest = queue
+                .timed
+                .iter()
+                .map(left)
+                .enumerate()
+                .min_by_key(|(_, left)| *left);
+            match soonest {
+                None => self.wake.wait(&mut queue),
+                Some((at, Duration::ZERO)) => return Some(queue.timed.swap_remove(at).wal),
+                Some((_, left)) => {
+                    self.wake.wait_for(&mut queue, left);
+                }
+            }
         }
     }
 }

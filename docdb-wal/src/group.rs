@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::format::group::HEADER_BYTES;
 use crate::format::record::{self, RecordHeader, RecordSeed};
-use crate::format::{BLOCK_BYTES, align_up};
+use crate::format::{BLOCK_BYTES, align_group, align_up};
 
 /// Payload parts larger than this are linked into the group and written from where they are.
 pub(crate) const LINK_BYTES_MIN: usize = 16 << 10;
@@ -116,7 +116,12 @@ impl GroupBuffer {
         self.buffer.len() - HEADER_BYTES + self.linked_bytes
     }
 
-    /// Bytes on the device with `more` bytes of records: header, records and padding.
+    /// Bytes of header and records.
+    pub(crate) fn bytes(&self) -> u64 {
+        (HEADER_BYTES + self.records_bytes()) as u64
+    }
+
+    /// The most bytes on the device with `more` bytes of records: header, records and padding.
     pub(crate) fn device_bytes_with(&self, more: usize) -> u64 {
         align_up((HEADER_BYTES + self.records_bytes() + more) as u64)
     }
@@ -166,8 +171,9 @@ impl GroupBuffer {
         self.buffer[..HEADER_BYTES].copy_from_slice(header);
     }
 
-    /// The group as it goes to the device, padded with zeros to the end of its last block.
-    pub(crate) fn slices(&self) -> Vec<IoSlice<'_>> {
+    /// The group as it goes to the device, padded with zeros to where the next may start: to the end
+    /// of its last block if it is synced.
+    pub(crate) fn slices(&self, synced: bool) -> Vec<IoSlice<'_>> {
         let mut slices = Vec::with_capacity(2 * self.links.len() + 2);
         let mut at = 0;
         for link in &self.links {
@@ -176,9 +182,13 @@ impl GroupBuffer {
             at = link.at;
         }
         slices.push(IoSlice::new(&self.buffer[at..]));
-        let length = HEADER_BYTES + self.records_bytes();
-        let padding = align_up(length as u64) as usize - length;
-        slices.push(IoSlice::new(&ZEROS[..padding]));
+        let length = self.bytes();
+        let end = if synced {
+            align_up(length)
+        } else {
+            align_group(length)
+        };
+        slices.push(IoSlice::new(&ZEROS[..(end - length) as usize]));
         slices
     }
 }

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod driver;
+mod durability;
 mod error;
 mod format;
 mod group;
@@ -17,15 +18,18 @@ mod recovery;
 mod segment;
 mod stats;
 mod ticket;
+mod timers;
+mod waiters;
 mod wal;
 mod writer;
 
 pub use docdb_vfs as vfs;
 pub use driver::{FlushDriver, ManualDriver, ThreadDriver};
+pub use durability::{Durability, UnknownDurability};
 pub use error::{Result, WalError};
 pub use group::{Body, Record};
 pub use lsn::Lsn;
-pub use options::{Durability, UnknownDurability, WalOptions};
+pub use options::WalOptions;
 pub use recovery::{Cut, Recovery, RecoveryReport, Replayed, Verdict};
 pub use stats::{FlushStats, WalStats};
 pub use ticket::CommitTicket;

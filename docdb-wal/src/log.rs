@@ -4,25 +4,25 @@
 //! by the holder of the token; wake-ups and the driver are called with no lock held.
 //!
 //! Invariants of the flush token:
-//! - a group is written only by the holder of the token, so one group is in flight at a time;
-//! - whoever releases the token looks at the open group after the release: if it holds records, the
-//!   token is offered to a thread that waits for one of them, or the driver is asked;
+//! - only the holder of the token writes and syncs, so one group is in flight at a time;
+//! - whoever releases the token looks at the state after the release: if there is work that somebody
+//!   waits for, the token is offered to a thread that waits, or the driver is asked;
 //! - a thread that waits and finds the token free or offered takes it; the one that it was offered
 //!   to then waits on like the others;
 //! - a waiter that gives up while the token is offered to it passes it on;
 //! - a failed flush wakes everybody.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
-use std::thread::Thread;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::driver::FlushDriver;
+use crate::durability::{Durability, Reach};
 use crate::error::{Result, WalError};
+use crate::format::BLOCK_BYTES;
 use crate::format::record::{self, RecordSeed};
 use crate::group::{GroupBuffer, Record};
 use crate::options::WalOptions;
@@ -30,14 +30,20 @@ use crate::planted::{Bug, is_planted};
 use crate::preparer::Preparer;
 use crate::segment::{Segment, SegmentInfo};
 use crate::stats::Counters;
+use crate::timers::{Task, Timers};
+use crate::waiters::{Goal, Parked, Waiter, Waiters, Wake};
 use crate::wal::Wal;
-use crate::writer::{Home, Writer};
+use crate::writer::{End, Home, Writer};
 
 /// Largest payload of one record.
 pub(crate) const PAYLOAD_BYTES_MAX: usize = 36 << 20;
 /// No record joins a group that holds this much: appends wait for the flush instead. Bounds the
 /// memory of the open group and of the one in flight.
 const GROUP_BYTES_MAX: usize = 8 << 20;
+/// In a mode that acknowledges before it writes, a group is written when it holds this much.
+const WRITE_BYTES_MIN: usize = 1 << 20;
+/// When a timed step looks again that found the token held.
+const TOKEN_RETRY_AFTER: Duration = Duration::from_millis(1);
 /// How long preparing ahead rests after a failure; an append that needs the room tries at once.
 const PREPARE_RETRY_AFTER: Duration = Duration::from_millis(200);
 
@@ -47,6 +53,9 @@ pub(crate) struct Log {
     pub(crate) wal_id: u128,
     pub(crate) seed: RecordSeed,
     pub(crate) driver: Arc<dyn FlushDriver>,
+    /// Appended, handed to the kernel, and durable: everything up to these.
+    pub(crate) appended_lsn: AtomicU64,
+    pub(crate) written_lsn: AtomicU64,
     pub(crate) durable_lsn: AtomicU64,
     durable_group: AtomicU64,
     pub(crate) state: Mutex<State>,
@@ -67,11 +76,12 @@ pub(crate) struct State {
     recycled: Option<GroupBuffer>,
     pub(crate) next_lsn: u64,
     token: Token,
-    /// Ordered by LSN. Bounded by the number of tickets that are waited for.
-    waiters: VecDeque<Waiter>,
-    next_waiter: u64,
+    waiters: Waiters,
+    /// The highest record that somebody wants durable at once.
+    sync_wanted_lsn: u64,
     /// The driver was asked and has not begun.
     driver_asked: bool,
+    timers: Timers,
     /// Bytes for groups behind the one in flight, in the current segment and in the prepared one.
     /// A record is accepted only if its group fits into one of them, so that nothing can fail for
     /// want of space after an LSN is given.
@@ -83,7 +93,6 @@ pub(crate) struct State {
     prepare_not_before: Duration,
     /// A rotation is taking the prepared segment.
     rotating: bool,
-    pub(crate) appended_lsn: u64,
     pub(crate) poisoned: Option<Arc<WalError>>,
     pub(crate) closed: bool,
     /// The marker of a clean end is durable.
@@ -98,45 +107,6 @@ enum Token {
     Offered(u64),
 }
 
-struct Waiter {
-    lsn: u64,
-    number: u64,
-    wake: Wake,
-}
-
-enum Wake {
-    Thread(Arc<Parked>),
-    Task(Waker),
-}
-
-/// A blocked thread.
-struct Parked {
-    state: AtomicU8,
-    thread: Thread,
-}
-
-const WAITING: u8 = 0;
-/// Its record is durable or the log is poisoned.
-const SETTLED: u8 = 1;
-/// The token was offered to it.
-const OFFERED: u8 = 2;
-
-impl Wake {
-    fn settle(self) {
-        match self {
-            Wake::Thread(parked) => parked.wake(SETTLED),
-            Wake::Task(waker) => waker.wake(),
-        }
-    }
-}
-
-impl Parked {
-    fn wake(&self, state: u8) {
-        self.state.store(state, Ordering::Release);
-        self.thread.unpark();
-    }
-}
-
 /// What is to be done once no lock is held.
 #[derive(Default)]
 struct Wakeups {
@@ -146,10 +116,6 @@ struct Wakeups {
 }
 
 impl Log {
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "built in one place, from a finished recovery"
-    )]
     pub(crate) fn new(
         home: Home,
         options: WalOptions,
@@ -157,24 +123,24 @@ impl Log {
         writer: Writer,
         preparer: Preparer,
         segments: Vec<SegmentInfo>,
-        durable_lsn: u64,
         next_lsn: u64,
     ) -> Log {
+        let durable_lsn = writer.durable_lsn;
         let wal_id = writer.wal_id;
         let state = State {
             open: GroupBuffer::new(),
             recycled: Some(GroupBuffer::new()),
             next_lsn,
             token: Token::Free,
-            waiters: VecDeque::new(),
-            next_waiter: 0,
+            waiters: Waiters::default(),
+            sync_wanted_lsn: 0,
             driver_asked: false,
+            timers: Timers::default(),
             current_room_bytes: writer.room_bytes(),
             spare_room_bytes: preparer.ready_bytes(),
             prepare_below_bytes: writer.segment.capacity_bytes / 2,
             prepare_not_before: Duration::ZERO,
             rotating: false,
-            appended_lsn: durable_lsn,
             poisoned: None,
             closed: false,
             close_written: false,
@@ -185,6 +151,8 @@ impl Log {
             wal_id,
             seed: RecordSeed::new(wal_id),
             driver,
+            appended_lsn: AtomicU64::new(durable_lsn),
+            written_lsn: AtomicU64::new(durable_lsn),
             durable_lsn: AtomicU64::new(durable_lsn),
             durable_group: AtomicU64::new(writer.last_group),
             state: Mutex::new(state),
@@ -204,11 +172,29 @@ impl Log {
         )
     }
 
-    pub(crate) fn is_durable(&self, lsn: u64) -> bool {
-        self.durable_lsn.load(Ordering::Acquire) >= lsn
+    /// The record up to which everything has got that far.
+    pub(crate) fn reached(&self, reach: Reach) -> u64 {
+        match reach {
+            Reach::Appended => &self.appended_lsn,
+            Reach::Written => &self.written_lsn,
+            Reach::Durable => &self.durable_lsn,
+        }
+        .load(Ordering::Acquire)
     }
 
-    pub(crate) fn append(self: &Arc<Self>, record: &Record<'_>) -> Result<u64> {
+    pub(crate) fn is_reached(&self, goal: Goal) -> bool {
+        self.reached(goal.reach) >= goal.lsn
+    }
+
+    /// Appends a record, which is acknowledged when it has got to what the log's mode or
+    /// `durability` asks for, whichever is more.
+    pub(crate) fn append(
+        self: &Arc<Self>,
+        record: &Record<'_>,
+        durability: Durability,
+    ) -> Result<Goal> {
+        let mode = self.options.durability;
+        let reach = mode.reach().max(durability.reach());
         let bytes = record.payload_bytes();
         if bytes > PAYLOAD_BYTES_MAX {
             return Err(WalError::TooLarge {
@@ -220,7 +206,13 @@ impl Log {
         let mut state = self.state.lock();
         loop {
             state.check_open()?;
-            if !state.open.is_empty() && state.open.records_bytes() + bytes > GROUP_BYTES_MAX {
+            let full = state.open.records_bytes() + bytes > GROUP_BYTES_MAX;
+            if !state.open.is_empty() && (full || mode == Durability::Always) {
+                state = self.wait_for_swap(state);
+                continue;
+            }
+            if state.timers.is_behind(mode, || self.home.vfs.now()) {
+                state.sync_wanted_lsn = self.appended_lsn.load(Ordering::Relaxed);
                 state = self.wait_for_swap(state);
                 continue;
             }
@@ -233,11 +225,26 @@ impl Log {
         let lsn = state.next_lsn;
         state.open.push(lsn, record, self.seed);
         state.next_lsn += 1;
-        state.appended_lsn = lsn;
-        Ok(lsn)
+        self.appended_lsn.store(lsn, Ordering::Release);
+        if reach == Reach::Durable {
+            state.sync_wanted_lsn = lsn;
+        }
+        // A record that is acknowledged at once has no ticket that would ask for what follows.
+        let ask = reach == Reach::Appended
+            && (!state.timers.armed || state.open.records_bytes() >= WRITE_BYTES_MIN)
+            && {
+                state.timers.appended(self.home.vfs.now());
+                self.wants_driver(&mut state)
+            };
+        drop(state);
+        if ask {
+            self.driver.request(&self.handle());
+        }
+        Ok(Goal { lsn, reach })
     }
 
-    /// Waits until the open group has been issued, by issuing it if nobody does.
+    /// Waits until the open group has been issued and what is wanted durable is being synced, by
+    /// doing it if nobody does.
     fn wait_for_swap<'a>(
         self: &'a Arc<Self>,
         mut state: MutexGuard<'a, State>,
@@ -298,33 +305,32 @@ impl Log {
         state
     }
 
-    /// Blocks until `lsn` is durable, flushing if nobody else does.
-    pub(crate) fn wait(self: &Arc<Self>, lsn: u64, timeout: Option<Duration>) -> Result<()> {
-        if self.is_durable(lsn) {
+    /// Blocks until the goal is reached, flushing if nobody else does.
+    pub(crate) fn wait(self: &Arc<Self>, goal: Goal, timeout: Option<Duration>) -> Result<()> {
+        if self.is_reached(goal) {
             return Ok(());
         }
         // A deadline past the end of time is none.
         let deadline = timeout.and_then(|timeout| self.home.vfs.now().checked_add(timeout));
         let mut state = self.state.lock();
         loop {
-            if self.is_durable(lsn) {
+            if self.is_reached(goal) {
                 return Ok(());
             }
             if let Some(cause) = &state.poisoned {
                 return Err(WalError::Poisoned(Arc::clone(cause)));
             }
+            state.want(goal);
             if state.token != Token::Held {
                 state.token = Token::Held;
                 self.lead(state);
             } else {
-                let parked = Arc::new(Parked {
-                    state: AtomicU8::new(WAITING),
-                    thread: std::thread::current(),
-                });
-                let number = state.register(lsn, Wake::Thread(Arc::clone(&parked)));
+                let parked = Parked::current();
+                let wake = Wake::Thread(Arc::clone(&parked));
+                let number = state.waiters.register(goal, wake);
                 drop(state);
                 if !self.park(&parked, deadline) {
-                    return self.give_up(lsn, number);
+                    return self.give_up(goal, number);
                 }
             }
             state = self.state.lock();
@@ -333,7 +339,7 @@ impl Log {
 
     /// Parks until woken; `false` if the deadline passed before that.
     fn park(&self, parked: &Parked, deadline: Option<Duration>) -> bool {
-        while parked.state.load(Ordering::Acquire) == WAITING {
+        while parked.is_waiting() {
             match deadline {
                 None => std::thread::park(),
                 Some(deadline) => {
@@ -348,47 +354,45 @@ impl Log {
         true
     }
 
-    fn give_up(self: &Arc<Self>, lsn: u64, number: u64) -> Result<()> {
+    fn give_up(self: &Arc<Self>, goal: Goal, number: u64) -> Result<()> {
         let mut state = self.state.lock();
-        state.unregister(lsn, number);
+        state.waiters.unregister(goal, number);
         let mut wakeups = Wakeups::default();
         if state.token == Token::Offered(number) {
             self.pass_token(&mut state, &mut wakeups);
         }
         drop(state);
         self.wake(wakeups);
-        if self.is_durable(lsn) {
+        if self.is_reached(goal) {
             Ok(())
         } else {
             Err(WalError::TimedOut)
         }
     }
 
-    /// The state of a record for a task: registers `waker` if it is neither durable nor lost.
+    /// Whether the goal is reached, for a task: registers `waker` if it is neither that nor lost.
     pub(crate) fn poll(
         self: &Arc<Self>,
-        lsn: u64,
+        goal: Goal,
         number: &mut Option<u64>,
         waker: &Waker,
     ) -> Option<Result<()>> {
-        if self.is_durable(lsn) {
+        if self.is_reached(goal) {
             return Some(Ok(()));
         }
         let mut state = self.state.lock();
-        if self.is_durable(lsn) {
+        if self.is_reached(goal) {
             return Some(Ok(()));
         }
         if let Some(cause) = &state.poisoned {
             return Some(Err(WalError::Poisoned(Arc::clone(cause))));
         }
-        match number.and_then(|number| state.waiter_mut(lsn, number)) {
-            Some(waiter) => match &mut waiter.wake {
-                Wake::Task(registered) => registered.clone_from(waker),
-                Wake::Thread(_) => waiter.wake = Wake::Task(waker.clone()),
-            },
-            None => *number = Some(state.register(lsn, Wake::Task(waker.clone()))),
+        state.want(goal);
+        let known = number.is_some_and(|number| state.waiters.set_waker(goal, number, waker));
+        if !known {
+            *number = Some(state.waiters.register(goal, Wake::Task(waker.clone())));
         }
-        let ask = state.wants_driver(self.home.vfs.now());
+        let ask = self.wants_driver(&mut state);
         drop(state);
         if ask {
             self.driver.request(&self.handle());
@@ -396,30 +400,30 @@ impl Log {
         None
     }
 
-    /// A ticket is gone: its record is flushed all the same.
-    pub(crate) fn forget(self: &Arc<Self>, lsn: u64, number: Option<u64>) {
-        if self.is_durable(lsn) {
+    /// A ticket is gone: its record gets as far all the same.
+    pub(crate) fn forget(self: &Arc<Self>, goal: Goal, number: Option<u64>) {
+        if self.is_reached(goal) {
             return;
         }
         let mut state = self.state.lock();
         if let Some(number) = number {
-            state.unregister(lsn, number);
+            state.waiters.unregister(goal, number);
         }
-        let ask = state.wants_driver(self.home.vfs.now());
+        let ask = self.wants_driver(&mut state);
         drop(state);
         if ask {
             self.driver.request(&self.handle());
         }
     }
 
-    /// Issues the open group if there is one and nobody else is about to.
+    /// Writes and syncs what somebody wants written and synced, unless another thread is about to.
     pub(crate) fn flush_step(self: &Arc<Self>) -> Result<bool> {
         let mut state = self.state.lock();
         state.driver_asked = false;
         if let Some(cause) = &state.poisoned {
             return Err(WalError::Poisoned(Arc::clone(cause)));
         }
-        if state.open.is_empty() || state.token != Token::Free {
+        if !self.needs_flush(&state) {
             return Ok(false);
         }
         state.token = Token::Held;
@@ -430,44 +434,49 @@ impl Log {
         }
     }
 
-    /// Writes the open group. The caller has just taken the token; it is released here.
+    /// Writes the open group, and syncs if that is wanted. The caller has just taken the token; it is
+    /// released here.
     fn lead(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
         debug_assert_eq!(state.token, Token::Held);
-        debug_assert!(
-            !state.open.is_empty(),
-            "a record that is not durable is in the open group"
-        );
-        let next = state.recycled.take().unwrap_or_else(GroupBuffer::new);
-        let mut group = std::mem::replace(&mut state.open, next);
-        let bytes = group.device_bytes_with(0);
-        let rotate = bytes > state.current_room_bytes;
-        if rotate {
-            // `append` accepted the group, so it fits into the prepared segment.
-            state.current_room_bytes = state.spare_room_bytes;
-            state.spare_room_bytes = 0;
-            state.rotating = true;
+        let sync = self.options.durability.syncs_groups()
+            || state.sync_wanted_lsn > self.durable_lsn.load(Ordering::Acquire);
+        let mut group = None;
+        let mut rotate = false;
+        if !state.open.is_empty() {
+            let next = state.recycled.take().unwrap_or_else(GroupBuffer::new);
+            let open = std::mem::replace(&mut state.open, next);
+            let bytes = open.device_bytes_with(0);
+            rotate = bytes > state.current_room_bytes;
+            if rotate {
+                // `append` accepted the group, so it fits into the prepared segment.
+                state.current_room_bytes = state.spare_room_bytes;
+                state.spare_room_bytes = 0;
+                state.rotating = true;
+            }
+            state.current_room_bytes = state.current_room_bytes.saturating_sub(bytes);
+            group = Some(open);
         }
-        state.current_room_bytes = state.current_room_bytes.saturating_sub(bytes);
         drop(state);
         self.group_swapped.notify_all();
 
         let guard = PanicGuard { log: self };
-        if is_planted(Bug::AckBeforeSync) {
+        if let Some(group) = &group
+            && is_planted(Bug::AckBeforeSync)
+        {
             self.durable_lsn.store(group.last_lsn, Ordering::Release);
         }
-        let result = self.write(&mut group, rotate);
+        let result = self.write(group.as_mut(), rotate, sync);
         std::mem::forget(guard);
 
         let mut wakeups = Wakeups::default();
         let mut state = self.state.lock();
         match result {
-            Ok(capacity_bytes) => {
-                state.prepare_below_bytes = capacity_bytes / 2;
-                self.durable_lsn.store(group.last_lsn, Ordering::Release);
-                let settled = state.waiters.partition_point(|w| w.lsn <= group.last_lsn);
-                wakeups.settled.extend(state.waiters.drain(..settled));
-                group.reset();
-                state.recycled = Some(group);
+            Ok(end) => {
+                self.advance(&mut state, end, &mut wakeups);
+                if let Some(mut group) = group {
+                    group.reset();
+                    state.recycled = Some(group);
+                }
                 self.pass_token(&mut state, &mut wakeups);
             }
             Err(error) => {
@@ -479,36 +488,54 @@ impl Log {
         self.wake(wakeups);
     }
 
-    fn write(&self, group: &mut GroupBuffer, rotate: bool) -> Result<u64> {
+    /// Makes known how far the log has got.
+    fn advance(&self, state: &mut State, end: End, wakeups: &mut Wakeups) {
+        state.current_room_bytes = end.room_bytes;
+        state.prepare_below_bytes = end.capacity_bytes / 2;
+        self.written_lsn.store(end.written_lsn, Ordering::Release);
+        self.durable_lsn.store(end.durable_lsn, Ordering::Release);
+        self.durable_group
+            .store(end.durable_group, Ordering::Release);
+        state.timers.flushed(
+            end.now,
+            end.written_lsn > end.durable_lsn,
+            state.open.is_empty(),
+        );
+        state
+            .waiters
+            .settle(end.written_lsn, end.durable_lsn, &mut wakeups.settled);
+    }
+
+    fn write(&self, group: Option<&mut GroupBuffer>, rotate: bool, sync: bool) -> Result<End> {
         let started = self.home.vfs.now();
         let mut writer = self.writer.lock();
-        let durable_lsn = self.durable_lsn.load(Ordering::Acquire);
-        if rotate {
-            let next = self.take_spare()?;
-            let mut segments = self.segments.lock();
-            if let Some(current) = segments.last_mut() {
-                current.last_lsn = Some(group.first_lsn - 1);
+        let mut records = (0, 0);
+        match group {
+            None => writer.sync()?,
+            Some(group) => {
+                if rotate {
+                    let next = self.take_spare()?;
+                    let mut segments = self.segments.lock();
+                    if let Some(current) = segments.last_mut() {
+                        current.last_lsn = Some(group.first_lsn - 1);
+                    }
+                    segments.push(SegmentInfo {
+                        number: next.number,
+                        path: next.path.clone(),
+                        capacity_bytes: next.capacity_bytes,
+                        last_lsn: None,
+                    });
+                    drop(segments);
+                    writer.rotate(next, group.first_lsn)?;
+                }
+                writer.write(group, sync)?;
+                records = (u64::from(group.records), group.records_bytes() as u64);
             }
-            segments.push(SegmentInfo {
-                number: next.number,
-                path: next.path.clone(),
-                capacity_bytes: next.capacity_bytes,
-                last_lsn: None,
-            });
-            drop(segments);
-            writer.rotate(next, group.first_lsn, durable_lsn)?;
         }
-        writer.write(group, durable_lsn)?;
-        self.durable_group
-            .store(writer.last_group, Ordering::Release);
         let now = self.home.vfs.now();
-        self.counters.flushed(
-            u64::from(group.records),
-            group.records_bytes() as u64,
-            now.saturating_sub(started),
-            now,
-        );
-        Ok(writer.segment.capacity_bytes)
+        self.counters
+            .flushed(records.0, records.1, now.saturating_sub(started), now);
+        Ok(End::of(&writer, now))
     }
 
     fn take_spare(&self) -> Result<Segment> {
@@ -520,38 +547,32 @@ impl Log {
         segment.ok_or(WalError::Closed)
     }
 
-    /// Releases the token: to a thread that waits for a record of the open group, else to nobody,
-    /// and then the driver is asked if there is anything to do.
+    /// Releases the token: to a thread that waits, if there is work for it, else to nobody, and then
+    /// the driver is asked if there is anything to do.
     fn pass_token(&self, state: &mut State, wakeups: &mut Wakeups) {
         state.token = Token::Free;
         if state.poisoned.is_some() {
             return;
         }
-        if !state.open.is_empty() {
-            let waiting = state
-                .waiters
-                .iter()
-                .position(|w| matches!(w.wake, Wake::Thread(_)));
-            if let Some(waiter) = waiting.and_then(|at| state.waiters.remove(at))
-                && let Wake::Thread(parked) = waiter.wake
-            {
-                state.token = Token::Offered(waiter.number);
-                wakeups.leader = Some(parked);
-            }
+        if self.needs_flush(state)
+            && let Some((number, parked)) = state.waiters.take_thread()
+        {
+            state.token = Token::Offered(number);
+            wakeups.leader = Some(parked);
         }
         if state.token == Token::Free && !state.open.is_empty() {
             // Appends that wait for the open group to be issued may have to do it themselves: a
             // driver need not act at once, or at all.
             self.group_swapped.notify_all();
         }
-        wakeups.ask_driver = state.wants_driver(self.home.vfs.now());
+        wakeups.ask_driver = self.wants_driver(state);
     }
 
     fn poison(&self, state: &mut State, error: WalError, wakeups: &mut Wakeups) {
         if state.poisoned.is_none() {
             state.poisoned = Some(Arc::new(error));
         }
-        wakeups.settled.extend(state.waiters.drain(..));
+        state.waiters.settle_all(&mut wakeups.settled);
         self.group_swapped.notify_all();
     }
 
@@ -566,13 +587,13 @@ impl Log {
 
     fn wake(self: &Arc<Self>, wakeups: Wakeups) {
         if let Some(leader) = wakeups.leader {
-            leader.wake(OFFERED);
+            leader.offer();
         }
         if wakeups.ask_driver {
             self.driver.request(&self.handle());
         }
         for waiter in wakeups.settled {
-            waiter.wake.settle();
+            waiter.settle();
         }
     }
 
@@ -609,9 +630,15 @@ impl Log {
                 };
             }
             state.closed = true;
-            state.appended_lsn
+            self.appended_lsn.load(Ordering::Acquire)
         };
-        self.wait(appended_lsn, None)?;
+        self.wait(
+            Goal {
+                lsn: appended_lsn,
+                reach: Reach::Durable,
+            },
+            None,
+        )?;
         let mut state = self.state.lock();
         if let Some(cause) = &state.poisoned {
             return Err(WalError::Poisoned(Arc::clone(cause)));
@@ -622,7 +649,7 @@ impl Log {
         let next_lsn = state.next_lsn;
         drop(state);
         let guard = PanicGuard { log: self };
-        let result = self.writer.lock().write_close(next_lsn, self.durable().0);
+        let result = self.writer.lock().write_close(next_lsn);
         std::mem::forget(guard);
         let mut state = self.state.lock();
         state.token = Token::Free;
@@ -640,6 +667,111 @@ impl Log {
                 Err(error)
             }
         }
+    }
+
+    /// Whether there is work that somebody wants done, and nobody is about to do it.
+    pub(crate) fn needs_flush(&self, state: &State) -> bool {
+        if state.poisoned.is_some() || state.token != Token::Free {
+            return false;
+        }
+        let write = !state.open.is_empty()
+            && (self.options.durability.reach() > Reach::Appended
+                || state.waiters.want_written()
+                || state.open.records_bytes() >= WRITE_BYTES_MIN);
+        write || state.sync_wanted_lsn > self.durable_lsn.load(Ordering::Acquire)
+    }
+
+    /// Whether the driver must be asked now; it counts as asked afterwards.
+    fn wants_driver(&self, state: &mut State) -> bool {
+        if state.driver_asked || state.poisoned.is_some() {
+            return false;
+        }
+        let timer = !state.timers.armed && state.timers.next(self.options.durability).is_some();
+        let wanted = timer || self.needs_flush(state) || state.wants_segment(self.home.vfs.now());
+        state.driver_asked = wanted;
+        state.timers.armed |= timer;
+        wanted
+    }
+
+    /// Does what is due by the clock: the writes and syncs of the timed modes, and the marker of an
+    /// idle log. Returns when there is something to do again, `None` if that begins with an append.
+    pub(crate) fn timed_step(self: &Arc<Self>) -> Result<Option<Duration>> {
+        let mode = self.options.durability;
+        loop {
+            let now = self.home.vfs.now();
+            let mut state = self.state.lock();
+            if let Some(cause) = &state.poisoned {
+                return Err(WalError::Poisoned(Arc::clone(cause)));
+            }
+            let next = if state.closed {
+                None
+            } else {
+                state.timers.next(mode)
+            };
+            let Some((due, task)) = next else {
+                state.timers.armed = false;
+                return Ok(None);
+            };
+            state.timers.armed = true;
+            if due > now {
+                return Ok(Some(due));
+            }
+            if state.token == Token::Held {
+                return Ok(Some(now + TOKEN_RETRY_AFTER));
+            }
+            match task {
+                Task::Write => {}
+                Task::Sync => state.sync_wanted_lsn = self.appended_lsn.load(Ordering::Acquire),
+                Task::Marker if !state.open.is_empty() => {
+                    state.timers.appended(now);
+                    continue;
+                }
+                Task::Marker => {
+                    self.write_idle(state)?;
+                    continue;
+                }
+            }
+            state.token = Token::Held;
+            self.lead(state);
+        }
+    }
+
+    /// Writes the marker of an idle log, if there is room for it where the log stands.
+    fn write_idle(self: &Arc<Self>, mut state: MutexGuard<'_, State>) -> Result<()> {
+        state.timers.marked();
+        if state.current_room_bytes < 2 * BLOCK_BYTES {
+            return Ok(());
+        }
+        state.token = Token::Held;
+        let next_lsn = state.next_lsn;
+        // Appends go on meanwhile, behind the marker.
+        state.current_room_bytes -= 2 * BLOCK_BYTES;
+        drop(state);
+        let guard = PanicGuard { log: self };
+        let now = self.home.vfs.now();
+        let mut writer = self.writer.lock();
+        let result = writer.write_idle(next_lsn).map(|()| End::of(&writer, now));
+        drop(writer);
+        std::mem::forget(guard);
+        let mut wakeups = Wakeups::default();
+        let mut state = self.state.lock();
+        let outcome = match result {
+            Ok(end) => {
+                let timers = state.timers;
+                self.advance(&mut state, end, &mut wakeups);
+                state.timers = timers;
+                self.pass_token(&mut state, &mut wakeups);
+                Ok(())
+            }
+            Err(error) => {
+                state.token = Token::Free;
+                self.poison(&mut state, error.clone(), &mut wakeups);
+                Err(error)
+            }
+        };
+        drop(state);
+        self.wake(wakeups);
+        outcome
     }
 
     fn handle(self: &Arc<Self>) -> Wal {
@@ -661,33 +793,10 @@ impl State {
         }
     }
 
-    fn register(&mut self, lsn: u64, wake: Wake) -> u64 {
-        let number = self.next_waiter;
-        self.next_waiter += 1;
-        let at = self.waiters.partition_point(|waiter| waiter.lsn <= lsn);
-        self.waiters.insert(at, Waiter { lsn, number, wake });
-        number
-    }
-
-    fn position(&self, lsn: u64, number: u64) -> Option<usize> {
-        let start = self.waiters.partition_point(|waiter| waiter.lsn < lsn);
-        let same = self
-            .waiters
-            .range(start..)
-            .take_while(|waiter| waiter.lsn == lsn);
-        same.into_iter()
-            .position(|waiter| waiter.number == number)
-            .map(|at| start + at)
-    }
-
-    fn waiter_mut(&mut self, lsn: u64, number: u64) -> Option<&mut Waiter> {
-        let at = self.position(lsn, number)?;
-        self.waiters.get_mut(at)
-    }
-
-    fn unregister(&mut self, lsn: u64, number: u64) {
-        if let Some(at) = self.position(lsn, number) {
-            self.waiters.remove(at);
+    /// Notes that somebody waits for the goal.
+    fn want(&mut self, goal: Goal) {
+        if goal.reach == Reach::Durable {
+            self.sync_wanted_lsn = self.sync_wanted_lsn.max(goal.lsn);
         }
     }
 
@@ -698,17 +807,6 @@ impl State {
             && self.spare_room_bytes == 0
             && self.current_room_bytes < self.prepare_below_bytes
             && now >= self.prepare_not_before
-    }
-
-    pub(crate) fn needs_flush(&self) -> bool {
-        self.poisoned.is_none() && self.token == Token::Free && !self.open.is_empty()
-    }
-
-    /// Whether the driver must be asked now; it counts as asked afterwards.
-    fn wants_driver(&mut self, now: Duration) -> bool {
-        let wanted = !self.driver_asked && (self.needs_flush() || self.wants_segment(now));
-        self.driver_asked |= wanted;
-        wanted
     }
 }
 

@@ -1,65 +1,6 @@
 //! How a log behaves.
 
-use std::fmt;
-use std::str::FromStr;
-
-use crate::Lsn;
-
-/// When an append is acknowledged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum Durability {
-    /// When its group is on the device: survives the process's end and power loss.
-    #[default]
-    Full,
-}
-
-impl Durability {
-    /// The mode's name, as in options and files.
-    pub fn name(self) -> &'static str {
-        match self {
-            Durability::Full => "full",
-        }
-    }
-}
-
-impl fmt::Display for Durability {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// A durability mode that this version does not have.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnknownDurability(String);
-
-impl fmt::Display for UnknownDurability {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.as_str() {
-            "always" | "interval" | "os" | "memory" | "none" => {
-                write!(
-                    f,
-                    "durability mode {:?} is not available in this version; use full",
-                    self.0
-                )
-            }
-            _ => write!(f, "{:?} is not a durability mode; use full", self.0),
-        }
-    }
-}
-
-impl std::error::Error for UnknownDurability {}
-
-impl FromStr for Durability {
-    type Err = UnknownDurability;
-
-    fn from_str(s: &str) -> std::result::Result<Self, UnknownDurability> {
-        match s {
-            "full" => Ok(Durability::Full),
-            _ => Err(UnknownDurability(s.to_owned())),
-        }
-    }
-}
+use crate::{Durability, Lsn};
 
 /// The options of a log. Build them from [`WalOptions::default`].
 #[derive(Debug, Clone)]

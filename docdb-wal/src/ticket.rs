@@ -6,18 +6,21 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use crate::durability::Reach;
 use crate::error::Result;
 use crate::log::Log;
 use crate::lsn::Lsn;
+use crate::waiters::Goal;
 
-/// A submitted record, to be waited for or awaited until it is durable.
+/// A submitted record, to be waited for or awaited until it is acknowledged: durable, or as far as the
+/// log's mode asks for.
 ///
 /// The record is flushed whatever becomes of the ticket: dropping it cancels nothing.
 #[derive(Debug)]
 #[must_use = "a record is durable only when its ticket says so"]
 pub struct CommitTicket {
     log: Arc<Log>,
-    lsn: u64,
+    goal: Goal,
     /// The registration of this ticket's task with the log.
     waiter: Option<u64>,
     /// Whether dropping the ticket must see to it that somebody flushes.
@@ -25,10 +28,10 @@ pub struct CommitTicket {
 }
 
 impl CommitTicket {
-    pub(crate) fn new(log: Arc<Log>, lsn: u64) -> CommitTicket {
+    pub(crate) fn new(log: Arc<Log>, goal: Goal) -> CommitTicket {
         CommitTicket {
             log,
-            lsn,
+            goal,
             waiter: None,
             pending: true,
         }
@@ -36,22 +39,30 @@ impl CommitTicket {
 
     /// The record's number.
     pub fn lsn(&self) -> Lsn {
-        Lsn(self.lsn)
+        Lsn(self.goal.lsn)
     }
 
     /// Whether the record is durable.
     pub fn is_durable(&self) -> bool {
-        self.log.is_durable(self.lsn)
+        self.log.is_reached(Goal {
+            reach: Reach::Durable,
+            ..self.goal
+        })
     }
 
-    /// Blocks until the record is durable. The thread flushes by itself if nobody else does.
+    /// Whether the record is acknowledged.
+    pub fn is_settled(&self) -> bool {
+        self.log.is_reached(self.goal)
+    }
+
+    /// Blocks until the record is acknowledged. The thread flushes by itself if nobody else does.
     ///
     /// # Errors
     /// [`WalError::Poisoned`](crate::WalError::Poisoned) if a write or sync failed: the record may
     /// or may not be found when the log is opened again.
     pub fn wait(mut self) -> Result<()> {
         self.pending = false;
-        self.log.wait(self.lsn, None)
+        self.log.wait(self.goal, None)
     }
 
     /// As [`CommitTicket::wait`], but gives up after `timeout`.
@@ -60,7 +71,7 @@ impl CommitTicket {
     /// As `wait`, and [`WalError::TimedOut`](crate::WalError::TimedOut): the record stays
     /// submitted.
     pub fn wait_timeout(&self, timeout: Duration) -> Result<()> {
-        self.log.wait(self.lsn, Some(timeout))
+        self.log.wait(self.goal, Some(timeout))
     }
 }
 
@@ -69,7 +80,7 @@ impl Future for CommitTicket {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
         let this = self.get_mut();
-        match this.log.poll(this.lsn, &mut this.waiter, context.waker()) {
+        match this.log.poll(this.goal, &mut this.waiter, context.waker()) {
             Some(outcome) => {
                 this.pending = false;
                 Poll::Ready(outcome)
@@ -82,7 +93,7 @@ impl Future for CommitTicket {
 impl Drop for CommitTicket {
     fn drop(&mut self) {
         if self.pending {
-            self.log.forget(self.lsn, self.waiter);
+            self.log.forget(self.goal, self.waiter);
         }
     }
 }

@@ -3,11 +3,12 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use docdb_vfs::Vfs;
 
 use crate::driver::FlushDriver;
+use crate::durability::{Durability, Reach};
 use crate::error::{Result, WalError};
 use crate::group::{Body, Record};
 use crate::log::Log;
@@ -16,6 +17,7 @@ use crate::options::WalOptions;
 use crate::recovery;
 use crate::stats::WalStats;
 use crate::ticket::CommitTicket;
+use crate::waiters::Goal;
 
 /// A write-ahead log. Handles are cheap to clone and shared between threads.
 #[derive(Clone)]
@@ -86,8 +88,21 @@ impl Wal {
     /// a segment could be had, which may be tried again; [`WalError::Poisoned`];
     /// [`WalError::Closed`].
     pub fn append_record(&self, record: &Record<'_>) -> Result<CommitTicket> {
-        let lsn = self.log.append(record)?;
-        Ok(CommitTicket::new(Arc::clone(&self.log), lsn))
+        self.append_record_as(record, self.log.options.durability)
+    }
+
+    /// As [`Wal::append_record`], and the ticket waits for what `durability` asks for, if that is more
+    /// than the log's own mode does. The sync that this takes covers everything before the record.
+    ///
+    /// # Errors
+    /// As [`Wal::append_record`].
+    pub fn append_record_as(
+        &self,
+        record: &Record<'_>,
+        durability: Durability,
+    ) -> Result<CommitTicket> {
+        let goal = self.log.append(record, durability)?;
+        Ok(CommitTicket::new(Arc::clone(&self.log), goal))
     }
 
     /// The number that the next record gets. Stable only while nobody else appends.
@@ -97,12 +112,17 @@ impl Wal {
 
     /// The number of the last record appended.
     pub fn appended_lsn(&self) -> Lsn {
-        Lsn(self.log.state.lock().appended_lsn)
+        Lsn(self.log.reached(Reach::Appended))
     }
 
     /// The number up to which every record is durable.
     pub fn durable_lsn(&self) -> Lsn {
-        Lsn(self.log.durable_lsn.load(Ordering::Acquire))
+        Lsn(self.log.reached(Reach::Durable))
+    }
+
+    /// The number up to which every record is acknowledged, as far as the log's mode asks for.
+    pub fn acknowledged_lsn(&self) -> Lsn {
+        Lsn(self.log.reached(self.log.options.durability.reach()))
     }
 
     /// The error that ended the log's writing, if one did.
@@ -120,8 +140,7 @@ impl Wal {
     /// # Errors
     /// [`WalError::Poisoned`].
     pub fn sync(&self) -> Result<()> {
-        let lsn = self.appended_lsn();
-        self.log.wait(lsn.0, None)
+        self.wait_durable(self.appended_lsn())
     }
 
     /// Blocks until the record `lsn` is durable. It must have been appended.
@@ -129,16 +148,25 @@ impl Wal {
     /// # Errors
     /// [`WalError::Poisoned`].
     pub fn wait_durable(&self, lsn: Lsn) -> Result<()> {
-        self.log.wait(lsn.0.min(self.appended_lsn().0), None)
+        let lsn = lsn.0.min(self.appended_lsn().0);
+        self.log.wait(
+            Goal {
+                lsn,
+                reach: Reach::Durable,
+            },
+            None,
+        )
     }
 
     /// A ticket for the record `lsn`, which must have been appended: for whoever depends on it
     /// without having appended it.
     pub fn watch(&self, lsn: Lsn) -> CommitTicket {
-        CommitTicket::new(Arc::clone(&self.log), lsn.0.min(self.appended_lsn().0))
+        let lsn = lsn.0.min(self.appended_lsn().0);
+        let reach = self.log.options.durability.reach();
+        CommitTicket::new(Arc::clone(&self.log), Goal { lsn, reach })
     }
 
-    /// Writes and syncs the open group, unless there is none or another thread is about to. Returns
+    /// Writes and syncs what is wanted written and synced, unless another thread is about to. Returns
     /// whether something was flushed.
     ///
     /// # Errors
@@ -149,7 +177,7 @@ impl Wal {
 
     /// Whether records wait that nobody is about to flush.
     pub fn needs_flush(&self) -> bool {
-        self.log.state.lock().needs_flush()
+        self.log.needs_flush(&self.log.state.lock())
     }
 
     /// Prepares a part of the next segment (at most 1 MiB), if one is wanted. Returns whether there
@@ -161,7 +189,18 @@ impl Wal {
         self.log.prepare_step()
     }
 
-    /// Runs all steps until there is no more to do. An error ends it; whoever waits for a commit is
+    /// Does what is due by the clock of the file system seam: the writes and syncs of the timed modes,
+    /// and, once in each idle period, a marker which proves that everything before it was durable.
+    /// Returns the time at which there is something to do again; `None` if that begins with an append,
+    /// for which the driver is asked.
+    ///
+    /// # Errors
+    /// [`WalError::Poisoned`].
+    pub fn timed_step(&self) -> Result<Option<Duration>> {
+        self.log.timed_step()
+    }
+
+    /// Runs [`Wal::flush_step`] and [`Wal::prepare_step`] until there is no more to do. An error ends it; whoever waits for a commit is
     /// told of it there.
     pub fn run_steps(&self) {
         loop {
@@ -231,8 +270,8 @@ impl Wal {
             flush: log.counters.read(),
             segments,
             segment_bytes,
-            appended_lsn: state.appended_lsn,
-            durable_lsn: log.durable_lsn.load(Ordering::Acquire),
+            appended_lsn: log.reached(Reach::Appended),
+            durable_lsn: log.reached(Reach::Durable),
             poisoned: state.poisoned.is_some(),
         }
     }
@@ -244,6 +283,10 @@ impl Wal {
     /// [`WalError::Poisoned`], or the error of the marker's write.
     pub fn close(&self) -> Result<()> {
         self.log.close()
+    }
+
+    pub(crate) fn now(&self) -> Duration {
+        self.log.home.vfs.now()
     }
 
     pub(crate) fn is_same(&self, other: &Wal) -> bool {

@@ -10,7 +10,7 @@
 //! | 32 | 8 | number of the last durable group when the group was issued |
 //! | 40 | 4 | bytes of all records |
 //! | 44 | 4 | number of records |
-//! | 48 | 4 | flags: 1 seal, 2 jump, 4 close |
+//! | 48 | 4 | flags: 1 seal, 2 jump, 4 close, 8 idle |
 //! | 52 | 4 | CRC of the previous group (its field at 4) |
 //! | 56 | 4 | CRC-32 of the headers of all records |
 //! | 60 | 4 | stream id, 0 |
@@ -32,6 +32,8 @@ pub(crate) const FLAG_SEAL: u32 = 1;
 pub(crate) const FLAG_JUMP: u32 = 2;
 /// The log was closed cleanly after everything before this group was durable.
 pub(crate) const FLAG_CLOSE: u32 = 4;
+/// Written after a while without appends: proves that everything before it was durable.
+pub(crate) const FLAG_IDLE: u32 = 8;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct GroupHeader {

@@ -1,8 +1,11 @@
 //! The bytes of a segment file, without I/O. All integers are little-endian.
 //!
-//! A segment is a [header block](segment) of 4,096 bytes and then [groups](group), each starting on
-//! a 4,096-byte boundary, so that no block that holds synced bytes is ever written again. A group is
-//! a header and its [records](record), one after the other; the rest of its last block is zero.
+//! A segment is a [header block](segment) of 4,096 bytes and then [groups](group). A group is a
+//! header and its [records](record), one after the other. After a sync the next group starts on a
+//! 4,096-byte boundary, so that no block that holds synced bytes is ever written again; a group that
+//! follows unsynced bytes starts at the next multiple of 64. The bytes between are zero. A reader
+//! looks at the nearer of the two places first, and at the other if the group that follows is not
+//! there.
 
 pub(crate) mod group;
 pub(crate) mod record;
@@ -10,6 +13,14 @@ pub(crate) mod segment;
 
 /// The unit in which groups are placed: no block with synced bytes in it is written again.
 pub(crate) const BLOCK_BYTES: u64 = 4096;
+
+/// Groups that follow unsynced bytes start at multiples of this.
+pub(crate) const GROUP_ALIGN_BYTES: u64 = 64;
+
+/// Where a group may start that follows unsynced bytes which end at `offset`.
+pub(crate) fn align_group(offset: u64) -> u64 {
+    offset.div_ceil(GROUP_ALIGN_BYTES) * GROUP_ALIGN_BYTES
+}
 
 /// The next block boundary at or after `offset`.
 pub(crate) fn align_up(offset: u64) -> u64 {

@@ -11,7 +11,7 @@ use crate::error::{Result, WalError};
 use crate::format::group::{self, FLAG_JUMP, GroupHeader, GroupPlace};
 use crate::format::record::RecordSeed;
 use crate::format::segment::{DATA_START, Origin, SegmentHeader};
-use crate::format::{BLOCK_BYTES, align_up};
+use crate::format::{BLOCK_BYTES, align_group, align_up};
 use crate::log::Log;
 use crate::preparer::Preparer;
 use crate::segment::{Preparing, SegmentInfo};
@@ -45,7 +45,9 @@ impl Verdict {
         let tail_bytes: u64 = self
             .tail
             .iter()
-            .map(|tail| align_up((group::HEADER_BYTES + tail.header.records_bytes as usize) as u64))
+            .map(|tail| {
+                align_group((group::HEADER_BYTES + tail.header.records_bytes as usize) as u64)
+            })
             .sum();
         let next_lsn = self.lsn_ceiling.max(self.report.last_lsn) + 1;
         let jump = next_lsn > self.report.last_lsn + 1;
@@ -114,12 +116,14 @@ impl Verdict {
         let writer = Writer {
             wal_id: self.wal_id,
             segment,
-            position: chain.place.offset,
+            position: align_up(chain.place.offset),
             last_group: chain.last_group,
             last_group_crc: chain.last_crc,
+            written_lsn: report.last_lsn,
+            durable_lsn: report.last_lsn,
+            durable_group: chain.last_group,
         };
         report.act_time = home.vfs.now().saturating_sub(started);
-        let durable_lsn = report.last_lsn;
         let log = Log::new(
             home,
             self.options,
@@ -127,7 +131,6 @@ impl Verdict {
             writer,
             preparer,
             segments,
-            durable_lsn,
             next_lsn,
         );
         Ok((Wal::from_log(Arc::new(log)), report))
@@ -182,7 +185,8 @@ impl ChainWriter {
         if !records.is_empty() {
             file.write_all_at(records, self.place.offset + bytes.len() as u64)?;
         }
-        self.place.offset += align_up((bytes.len() + records.len()) as u64);
+        // Synced as a whole, so nothing in it needs a block of its own.
+        self.place.offset += align_group((bytes.len() + records.len()) as u64);
         self.last_group += 1;
         self.last_crc = crc;
         Ok(())

@@ -8,13 +8,13 @@ use docdb_vfs::{OpenMode, Vfs, VfsFile};
 use super::reader::{Records, SegmentReader};
 use super::report::{Cut as ReportedCut, RecoveryReport};
 use crate::error::{Result, WalError};
-use crate::format::align_up;
 use crate::format::group::{self, FLAG_CLOSE, FLAG_JUMP, FLAG_SEAL, GroupHeader, GroupPlace};
 use crate::format::record::RecordSeed;
 use crate::format::segment::{
     Cut, DATA_START, HEADER_BYTES, HeaderError, Origin, SegmentHeader, is_temporary_name,
     parse_file_name,
 };
+use crate::format::{align_group, align_up};
 use crate::lsn::Lsn;
 use crate::options::WalOptions;
 use crate::planted::{Bug, is_planted};
@@ -569,7 +569,7 @@ impl Judge {
                 capacity_bytes: link.header.capacity_bytes,
                 last_lsn: self.expected.unwrap_or_default().lsn,
             });
-            if link.cut_here && offset == link.end {
+            if link.cut_here && [offset, align_up(offset)].contains(&link.end) {
                 continue;
             }
             if sealed {
@@ -640,17 +640,10 @@ impl Judge {
     ) -> Result<(u64, bool)> {
         let mut offset = DATA_START;
         while offset < reader.end() {
-            let place = GroupPlace {
-                wal_id: self.wal_id,
-                segment: link.number,
-                offset,
-            };
-            let Some((header, crc)) = reader.header(place)? else {
+            let Some((place, header, crc)) = self.next_group(link, reader, offset)? else {
                 break;
             };
-            if !self.follows(&header) {
-                break;
-            }
+            offset = place.offset;
             let Some(records) = reader.records(place, &header, self.seed)? else {
                 break;
             };
@@ -713,12 +706,35 @@ impl Judge {
                 crc,
             });
             self.clean = header.has(FLAG_CLOSE);
-            offset += align_up((group::HEADER_BYTES + header.records_bytes as usize) as u64);
+            offset += align_group((group::HEADER_BYTES + header.records_bytes as usize) as u64);
             if header.has(FLAG_SEAL) {
                 return Ok((offset, true));
             }
         }
         Ok((offset, false))
+    }
+
+    /// The header that continues the chain at `offset`, where it follows unsynced bytes, or at the
+    /// next block, where it follows a sync.
+    fn next_group(
+        &mut self,
+        link: &Link,
+        reader: &mut SegmentReader,
+        offset: u64,
+    ) -> Result<Option<(GroupPlace, GroupHeader, u32)>> {
+        for offset in [offset, align_up(offset)] {
+            let place = GroupPlace {
+                wal_id: self.wal_id,
+                segment: link.number,
+                offset,
+            };
+            if let Some((header, crc)) = reader.header(place)?
+                && self.follows(&header)
+            {
+                return Ok(Some((place, header, crc)));
+            }
+        }
+        Ok(None)
     }
 
     fn follows(&mut self, header: &GroupHeader) -> bool {
@@ -748,7 +764,7 @@ impl Judge {
             let mut reader = SegmentReader::new(Arc::clone(&link.file), link.end)?;
             while let Some((at, header)) = reader.find_group(self.wal_id, link.number, offset)? {
                 self.proven.learn(header.durable_lsn, header.durable_group);
-                offset = at + crate::format::BLOCK_BYTES;
+                offset = at + crate::format::GROUP_ALIGN_BYTES;
             }
             offset = DATA_START;
         }

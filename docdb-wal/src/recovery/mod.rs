@@ -84,13 +84,16 @@ pub(crate) fn create(
         position: DATA_START,
         last_group: 0,
         last_group_crc: 0,
+        written_lsn: 0,
+        durable_lsn: 0,
+        durable_group: 0,
     };
     let home = Home {
         vfs,
         dir: dir.to_path_buf(),
     };
     Ok(Wal::from_log(Arc::new(Log::new(
-        home, options, driver, writer, preparer, segments, 0, 1,
+        home, options, driver, writer, preparer, segments, 1,
     ))))
 }
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use docdb_vfs::VfsFile;
 
 use crate::error::Result;
-use crate::format::BLOCK_BYTES;
 use crate::format::group::{self, GroupHeader, GroupPlace};
 use crate::format::record::{self, RecordHeader, RecordSeed};
+use crate::format::{BLOCK_BYTES, GROUP_ALIGN_BYTES};
 
 /// How much is read ahead at once.
 const WINDOW_BYTES: usize = 1 << 20;
@@ -88,7 +88,7 @@ impl SegmentReader {
         Ok(verify(bytes, header, seed).then_some(bytes))
     }
 
-    /// The first block at or after `offset` at which a valid group header stands, and that header.
+    /// The first place at or after `offset` at which a valid group header stands, and that header.
     pub(super) fn find_group(
         &mut self,
         wal_id: u128,
@@ -103,7 +103,7 @@ impl SegmentReader {
             })? {
                 return Ok(Some((offset, header)));
             }
-            offset += BLOCK_BYTES;
+            offset += GROUP_ALIGN_BYTES;
         }
         Ok(None)
     }
