@@ -89,7 +89,7 @@ impl Client {
     }
 
     /// Creates a database; `AlreadyExists` if there is one. Without a durability mode (`full`,
-    /// `always`, `interval(MILLISECONDS)`, `os`, `memory`, `none`) it has the server's default.
+    /// `always`, `interval(MILLISECONDS)`, `os`, `memory(MILLISECONDS)`) it has the server's default.
     pub async fn create_database(&self, name: &str, durability: Option<&str>) -> Result<()> {
         let durability = durability.map(Text::from);
         expect_ok(

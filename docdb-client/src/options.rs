@@ -38,7 +38,7 @@ impl WriteOptions {
     }
 
     /// Asks for a safer mode than the database's for this commit's answer: `full`, `always`,
-    /// `interval(MILLISECONDS)`, `os`, `memory` or `none`.
+    /// `interval(MILLISECONDS)`, `os` or `memory(MILLISECONDS)`.
     pub fn durability(mut self, mode: &str) -> Self {
         self.durability = Some(Text::from(mode));
         self

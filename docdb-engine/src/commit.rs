@@ -14,7 +14,7 @@ use bytes::Bytes;
 use docdb_index::{Key, Place, ReadMode, Seen};
 use docdb_mvcc::{CommitRules, CommitTs, Current, WriteKind};
 use docdb_types::{DEFAULT_COLLECTION, ErrorKind, check_collection_name, limits};
-use docdb_wal::{Body, Record};
+use docdb_wal::{Body, Durability, Record};
 use parking_lot::MutexGuard;
 
 use crate::collections::Collection;
@@ -62,7 +62,13 @@ impl Db {
     /// `VersionMismatch`, `LimitExceeded`, `InvalidArgument` (no operation at all); and for all of it:
     /// `MemoryLimit`, `DiskFull`, `Io`, `Poisoned`, `Closed`.
     pub fn submit(&self, ops: &[WriteOp<'_>]) -> CommitTicket {
-        self.inner.submit(ops)
+        self.inner.submit(ops, self.inner.options.durability)
+    }
+
+    /// As [`Db::submit`], and the ticket waits for what `durability` asks for, if that is more than the
+    /// database's mode does. When others see the commit follows the database's mode all the same.
+    pub fn submit_as(&self, ops: &[WriteOp<'_>], durability: Durability) -> CommitTicket {
+        self.inner.submit(ops, durability)
     }
 
     /// Submits the creation of a collection. The ticket's only id is the collection's number.
@@ -116,15 +122,17 @@ enum Verdict {
 }
 
 impl Inner {
-    fn submit(&self, ops: &[WriteOp<'_>]) -> CommitTicket {
-        let ticket = self.try_submit(ops).unwrap_or_else(CommitTicket::failed);
+    fn submit(&self, ops: &[WriteOp<'_>], durability: Durability) -> CommitTicket {
+        let ticket = self
+            .try_submit(ops, durability)
+            .unwrap_or_else(CommitTicket::failed);
         if ticket.is_refused() {
             self.counters.refused.fetch_add(1, Ordering::Relaxed);
         }
         ticket
     }
 
-    fn try_submit(&self, ops: &[WriteOp<'_>]) -> Result<CommitTicket> {
+    fn try_submit(&self, ops: &[WriteOp<'_>], durability: Durability) -> Result<CommitTicket> {
         self.check_writable()?;
         let body_bytes = check(ops)?;
         self.admit(body_bytes as u64)?;
@@ -141,7 +149,14 @@ impl Inner {
             self.check_writable()?;
             match self.validate(ops, &planned) {
                 Verdict::Accepted(accepted) => {
-                    return self.commit(&mut sequencer, ops, &planned, &accepted, &bodies);
+                    return self.commit(
+                        &mut sequencer,
+                        ops,
+                        &planned,
+                        &accepted,
+                        &bodies,
+                        durability,
+                    );
                 }
                 Verdict::Refused { error, rests_on } => {
                     drop(sequencer);
@@ -328,6 +343,7 @@ impl Inner {
         planned: &[Planned],
         accepted: &[Accepted],
         bodies: &Bodies<'_>,
+        durability: Durability,
     ) -> Result<CommitTicket> {
         let head = &mut sequencer.head;
         head.clear();
@@ -345,7 +361,7 @@ impl Inner {
                 },
             );
         }
-        let ticket = self.log(head, bodies)?;
+        let ticket = self.log(head, bodies, durability)?;
         let guard = InstallGuard(self);
         let ts = CommitTs(ticket.lsn().0);
         let oldest = self.snapshots.oldest(|| self.visible());
@@ -373,14 +389,20 @@ impl Inner {
         ))
     }
 
-    fn log(&self, head: &[u8], bodies: &Bodies<'_>) -> Result<docdb_wal::CommitTicket> {
-        let ticket = self.wal.append_record(&Record {
+    fn log(
+        &self,
+        head: &[u8],
+        bodies: &Bodies<'_>,
+        durability: Durability,
+    ) -> Result<docdb_wal::CommitTicket> {
+        let record = Record {
             stamp: 0,
             kind: KIND_COMMIT,
             head,
             body: bodies.body(),
             payload_crc: bodies.payload_crc(head),
-        })?;
+        };
+        let ticket = self.wal.append_record_as(&record, durability)?;
         self.counters.commits.fetch_add(1, Ordering::Relaxed);
         let bytes = (head.len() + bodies.len()) as u64;
         let before = self.logged_bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -475,7 +497,7 @@ impl Inner {
         head.clear();
         record::encode_head(head, 1);
         record::encode_op(head, op);
-        self.log(head, &Bodies::new(op.body))
+        self.log(head, &Bodies::new(op.body), self.options.durability)
     }
 
     fn collection_committed(&self, ticket: docdb_wal::CommitTicket, id: u32) -> CommitTicket {

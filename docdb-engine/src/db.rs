@@ -39,8 +39,8 @@ pub(crate) type DocIndex = Index<Arc<[u8]>, DocPtr>;
 
 /// Invariants:
 /// - every commit is one log record, and the commit's number is the record's LSN;
-/// - a commit is visible when it is durable and completely installed:
-///   `visible_ts = min(durable_lsn, installed_ts)`;
+/// - a commit is visible when it is acknowledged, as far as the database's mode asks for, and
+///   completely installed: `visible_ts = min(acknowledged_lsn, installed_ts)`;
 /// - only the holder of `sequencer` appends to the log and installs, so both happen in commit order.
 ///
 /// Lock order: `checkpointer`, then `sequencer`, then the log's and the index's own.
@@ -83,14 +83,14 @@ impl Inner {
     pub(crate) fn visible(&self) -> CommitTs {
         // Installed first: what is read second can only have grown, and the minimum stays true.
         let installed = self.installed_ts.load(Ordering::Acquire);
-        let durable = self.wal.durable_lsn().0;
+        let acknowledged = self.wal.acknowledged_lsn().0;
         if is_planted(Bug::VisibleBeforeDurable) {
             return CommitTs(installed);
         }
         if is_planted(Bug::VisibleBeforeInstalled) {
-            return CommitTs(durable);
+            return CommitTs(acknowledged);
         }
-        CommitTs(installed.min(durable))
+        CommitTs(installed.min(acknowledged))
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {
@@ -273,9 +273,9 @@ impl Inner {
         checkpoint.and(sealed)
     }
 
-    /// The record that must be durable before anyone may learn of commit `ts`.
+    /// The record that must be acknowledged before anyone may learn of commit `ts`.
     pub(crate) fn watch(&self, ts: CommitTs) -> Option<docdb_wal::CommitTicket> {
-        (self.wal.durable_lsn().0 < ts.0).then(|| self.wal.watch(Lsn(ts.0)))
+        (self.wal.acknowledged_lsn().0 < ts.0).then(|| self.wal.watch(Lsn(ts.0)))
     }
 }
 

@@ -14,7 +14,8 @@ use crate::ops::Committed;
 ///
 /// The outcome is decided when the ticket is made; what is left is that nobody may learn of it before
 /// everything it rests on is durable. Tickets of one database settle in the order in which they were
-/// made, so whoever holds many needs to watch the first one only. Dropping a ticket cancels nothing.
+/// made, apart from those that asked for more durability than the database's mode, which may settle
+/// later; so whoever holds many needs to watch the first one only. Dropping a ticket cancels nothing.
 #[derive(Debug)]
 #[must_use = "a commit is durable only when its ticket says so"]
 pub struct CommitTicket {
@@ -69,7 +70,7 @@ impl CommitTicket {
     pub fn is_settled(&self) -> bool {
         self.rests_on
             .as_ref()
-            .is_none_or(docdb_wal::CommitTicket::is_durable)
+            .is_none_or(docdb_wal::CommitTicket::is_settled)
     }
 
     pub(crate) fn is_refused(&self) -> bool {

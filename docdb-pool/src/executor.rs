@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use docdb_vfs::Vfs;
 use docdb_wal::{FlushDriver, Wal};
 use parking_lot::{Condvar, Mutex};
 
@@ -33,6 +34,8 @@ const RELEASE_POLL: Duration = Duration::from_millis(5);
 pub(crate) struct FlushExecutor {
     flushes: WorkQueue,
     preparations: WorkQueue,
+    /// Whose clock the logs' times are read from.
+    vfs: Arc<dyn Vfs>,
     listener: Option<EventListener>,
     flush_count: AtomicU64,
     failure_count: AtomicU64,
@@ -54,7 +57,16 @@ struct WorkQueue {
 #[derive(Default)]
 struct Queue {
     ready: VecDeque<(Arc<DriverState>, Wal)>,
+    /// Logs that have something to do at a time of their own, each at most once.
+    timed: Vec<Timed>,
     closed: bool,
+}
+
+struct Timed {
+    /// By the clock of the pool's file system seam.
+    due: Duration,
+    driver: Arc<DriverState>,
+    wal: Wal,
 }
 
 struct DriverState {
@@ -73,10 +85,11 @@ pub(crate) struct DbDriver {
 }
 
 impl FlushExecutor {
-    pub(crate) fn new(listener: Option<EventListener>) -> Arc<Self> {
+    pub(crate) fn new(vfs: Arc<dyn Vfs>, listener: Option<EventListener>) -> Arc<Self> {
         Arc::new(Self {
             flushes: WorkQueue::default(),
             preparations: WorkQueue::default(),
+            vfs,
             listener,
             flush_count: AtomicU64::new(0),
             failure_count: AtomicU64::new(0),
@@ -114,13 +127,16 @@ impl FlushExecutor {
 
     /// What each thread does until [`FlushExecutor::close`].
     pub(crate) fn run(&self, work: Work) {
-        while let Some((driver, wal)) = self.queue_of(work).next() {
+        while let Some((driver, wal)) = self.next(work) {
             self.turn(work, driver, wal);
         }
     }
 
     /// One turn for the first database of a queue; whether there was one.
     pub(crate) fn step(&self, work: Work) -> bool {
+        while let Some(timed) = self.queue_of(work).queue.lock().take_due(self.vfs.now()) {
+            self.enqueue_timed(timed);
+        }
         let next = self.queue_of(work).queue.lock().ready.pop_front();
         let found = next.is_some();
         if let Some((driver, wal)) = next {
@@ -135,6 +151,59 @@ impl FlushExecutor {
             queue.queue.lock().closed = true;
             queue.work.notify_all();
         }
+    }
+
+    /// The first in a queue, waited for; `None` once the queue is closed and empty.
+    fn next(&self, work: Work) -> Option<(Arc<DriverState>, Wal)> {
+        let WorkQueue { queue, work } = self.queue_of(work);
+        loop {
+            let mut queue = queue.lock();
+            if let Some(next) = queue.ready.pop_front() {
+                return Some(next);
+            }
+            if queue.closed {
+                return None;
+            }
+            let now = self.vfs.now();
+            if let Some(timed) = queue.take_due(now) {
+                drop(queue);
+                self.enqueue_timed(timed);
+                continue;
+            }
+            match queue.timed.iter().map(|timed| timed.due).min() {
+                None => work.wait(&mut queue),
+                Some(due) => {
+                    work.wait_for(&mut queue, due.saturating_sub(now));
+                }
+            }
+        }
+    }
+
+    /// Notes when a log has something to do again.
+    fn enqueue_at(&self, due: Duration, driver: &Arc<DriverState>, wal: &Wal) {
+        driver.held.fetch_add(1, Ordering::SeqCst);
+        let timed = Timed {
+            due,
+            driver: driver.clone(),
+            wal: wal.clone(),
+        };
+        let mut queue = self.flushes.queue.lock();
+        let before = queue.take_timed(driver);
+        queue.timed.push(timed);
+        drop(queue);
+        // A thread that waits for something later must wait for this.
+        self.flushes.work.notify_one();
+        if let Some(before) = before {
+            drop(before.wal);
+            driver.held.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    fn enqueue_timed(&self, timed: Timed) {
+        let Timed { driver, wal, .. } = timed;
+        self.enqueue(Work::Flush, &driver, &wal);
+        drop(wal);
+        driver.held.fetch_sub(1, Ordering::SeqCst);
     }
 
     fn queue_of(&self, work: Work) -> &WorkQueue {
@@ -186,6 +255,11 @@ impl FlushExecutor {
         // The first part of a preparation tells whether there is one to do at all.
         if driver.prepare.load(Ordering::SeqCst) == IDLE && self.prepare(wal) {
             self.enqueue(Work::Prepare, driver, wal);
+        }
+        match wal.timed_step() {
+            Ok(Some(due)) => self.enqueue_at(due, driver, wal),
+            Ok(None) => {}
+            Err(error) => self.failed(driver, || error.to_string()),
         }
         false
     }
@@ -240,20 +314,6 @@ impl WorkQueue {
         self.work.notify_one();
     }
 
-    /// The first in the queue, waited for; `None` once the queue is closed and empty.
-    fn next(&self) -> Option<(Arc<DriverState>, Wal)> {
-        let mut queue = self.queue.lock();
-        loop {
-            if let Some(next) = queue.ready.pop_front() {
-                return Some(next);
-            }
-            if queue.closed {
-                return None;
-            }
-            self.work.wait(&mut queue);
-        }
-    }
-
     /// Takes a driver out of the queue; whether it was there.
     fn remove(&self, driver: &Arc<DriverState>) -> bool {
         let mut queue = self.queue.lock();
@@ -262,6 +322,23 @@ impl WorkQueue {
             .iter()
             .position(|(queued, _)| Arc::ptr_eq(queued, driver));
         at.and_then(|at| queue.ready.remove(at)).is_some()
+    }
+}
+
+impl Queue {
+    /// Takes out a log whose time has come.
+    fn take_due(&mut self, now: Duration) -> Option<Timed> {
+        let at = self.timed.iter().position(|timed| timed.due <= now)?;
+        Some(self.timed.swap_remove(at))
+    }
+
+    /// Takes out the log of that driver.
+    fn take_timed(&mut self, driver: &Arc<DriverState>) -> Option<Timed> {
+        let at = self
+            .timed
+            .iter()
+            .position(|timed| Arc::ptr_eq(&timed.driver, driver))?;
+        Some(self.timed.swap_remove(at))
     }
 }
 
@@ -279,7 +356,12 @@ impl DbDriver {
     /// so that no work is asked for any more.
     pub(crate) fn quiesce(&self) {
         while self.state.held.load(Ordering::SeqCst) > 0 {
-            let mut removed = false;
+            let timed = self.executor.flushes.queue.lock().take_timed(&self.state);
+            let mut removed = timed.is_some();
+            if let Some(timed) = timed {
+                drop(timed);
+                self.state.held.fetch_sub(1, Ordering::SeqCst);
+            }
             for work in [Work::Flush, Work::Prepare] {
                 if self.executor.queue_of(work).remove(&self.state) {
                     self.state.phase(work).store(IDLE, Ordering::SeqCst);

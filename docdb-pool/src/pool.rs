@@ -101,7 +101,7 @@ impl Pool {
         }
 
         let activity = Arc::new(Activity::default());
-        let executor = FlushExecutor::new(options.listener.clone());
+        let executor = FlushExecutor::new(Arc::clone(&vfs), options.listener.clone());
         let opened_at = vfs.now();
         let shared = Arc::new(Shared {
             vfs,

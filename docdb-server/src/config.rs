@@ -236,7 +236,7 @@ mod tests {
     fn wrong_usage_is_refused() {
         for args in [
             &["--durability", "sometimes"][..],
-            &["--durability", "os"],
+            &["--durability", "none"],
             &["--socket-mode", "9"],
             &["--socket-mode", "1777"],
             &["--max-connections", "0"],

@@ -232,8 +232,8 @@ fn list_databases(pool: &Pool) -> Vec<DatabaseInfo> {
 fn write(db: DbHandle, request: &Request) -> Result<Outcome, Error> {
     let commits = match request {
         Request::Write { durability, op, .. } => {
-            check_override(durability.as_deref())?;
-            Commits::Write(db.submit(&[convert::write_op(op)?]))
+            let ops = [convert::write_op(op)?];
+            Commits::Write(submit(&db, &ops, durability.as_deref())?)
         }
         Request::Batch { ops, .. } if ops.is_empty() => {
             let message = "a batch needs at least one operation";
@@ -245,17 +245,17 @@ fn write(db: DbHandle, request: &Request) -> Result<Outcome, Error> {
             ops,
             ..
         } => {
-            check_override(durability.as_deref())?;
+            let durability = durability.as_deref();
             match mode {
                 BatchMode::Atomic => {
                     let ops: Vec<_> = ops
                         .iter()
                         .map(convert::write_op)
                         .collect::<Result<_, _>>()?;
-                    Commits::Atomic(db.submit(&ops), ops.len())
+                    Commits::Atomic(submit(&db, &ops, durability)?, ops.len())
                 }
                 BatchMode::Independent => {
-                    let submit = |op: &WriteOp| Ok(db.submit(&[convert::write_op(op)?]));
+                    let submit = |op: &WriteOp| submit(&db, &[convert::write_op(op)?], durability);
                     Commits::Independent(ops.iter().map(submit).collect())
                 }
                 _ => {
@@ -282,7 +282,14 @@ fn parse_durability(text: &str) -> Result<Durability, Error> {
         })
 }
 
-/// `full` is the safest mode there is, so an override towards more safety changes nothing yet.
-fn check_override(durability: Option<&str>) -> Result<(), Error> {
-    durability.map(parse_durability).transpose().map(|_| ())
+/// Submits one commit. What it asks for beyond the database's own mode delays its answer only.
+fn submit(
+    db: &DbHandle,
+    ops: &[docdb_engine::WriteOp<'_>],
+    durability: Option<&str>,
+) -> Result<CommitTicket, Error> {
+    Ok(match durability {
+        None => db.submit(ops),
+        Some(text) => db.submit_as(ops, parse_durability(text)?),
+    })
 }

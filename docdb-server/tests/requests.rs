@@ -101,7 +101,7 @@ fn refused_writes() {
     );
     let mut override_mode = write("db", WriteOp::upsert(COLL, 1, "1"));
     if let Request::Write { durability, .. } = &mut override_mode {
-        *durability = Some("memory".into());
+        *durability = Some("none".into());
     }
     assert_eq!(client.error(&override_mode), ErrorKind::InvalidArgument);
     assert_eq!(client.read("db", COLL, 1), "1");

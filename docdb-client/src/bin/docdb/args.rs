@@ -48,7 +48,7 @@ pub(crate) enum Verb {
         /// The database
         #[arg(value_name = "DB")]
         db: String,
-        /// When a commit is answered: full, always, interval(MS), os, memory or none
+        /// When a commit is answered: full, always, interval(MS), os or memory(MS)
         #[arg(long, value_name = "MODE")]
         durability: Option<String>,
     },
@@ -240,7 +240,7 @@ pub(crate) struct WriteArgs {
     /// Write only if there is no such document
     #[arg(long)]
     if_absent: bool,
-    /// Answer this write only when it is this safe: full, always, interval(MS), os, memory or none
+    /// Answer this write only when it is this safe: full, always, interval(MS), os or memory(MS)
     #[arg(long, value_name = "MODE")]
     durability: Option<String>,
 }
