@@ -230,12 +230,15 @@ impl Log {
             state.sync_wanted_lsn = lsn;
         }
         // A record that is acknowledged at once has no ticket that would ask for what follows.
-        let ask = reach == Reach::Appended
-            && (!state.timers.armed || state.open.records_bytes() >= WRITE_BYTES_MIN)
-            && {
+        let mut ask = false;
+        if reach == Reach::Appended {
+            let first = state.open.records == 1;
+            if first {
                 state.timers.appended(self.home.vfs.now());
-                self.wants_driver(&mut state)
-            };
+            }
+            ask = (first || state.open.records_bytes() >= WRITE_BYTES_MIN)
+                && self.wants_driver(&mut state);
+        }
         drop(state);
         if ask {
             self.driver.request(&self.handle());
@@ -686,10 +689,13 @@ impl Log {
         if state.driver_asked || state.poisoned.is_some() {
             return false;
         }
-        let timer = !state.timers.armed && state.timers.next(self.options.durability).is_some();
-        let wanted = timer || self.needs_flush(state) || state.wants_segment(self.home.vfs.now());
+        let timer = state.timers.wants_driver(self.options.durability);
+        let wanted =
+            timer.is_some() || self.needs_flush(state) || state.wants_segment(self.home.vfs.now());
         state.driver_asked = wanted;
-        state.timers.armed |= timer;
+        if timer.is_some() {
+            state.timers.set_driver_comes(timer);
+        }
         wanted
     }
 
@@ -709,15 +715,19 @@ impl Log {
                 state.timers.next(mode)
             };
             let Some((due, task)) = next else {
-                state.timers.armed = false;
+                state.timers.set_driver_comes(None);
                 return Ok(None);
             };
-            state.timers.armed = true;
-            if due > now {
-                return Ok(Some(due));
-            }
-            if state.token == Token::Held {
-                return Ok(Some(now + TOKEN_RETRY_AFTER));
+            let comes = if due > now {
+                Some(due)
+            } else if state.token == Token::Held {
+                Some(now + TOKEN_RETRY_AFTER)
+            } else {
+                None
+            };
+            if comes.is_some() {
+                state.timers.set_driver_comes(comes);
+                return Ok(comes);
             }
             match task {
                 Task::Write => {}

@@ -7,12 +7,12 @@ use crate::durability::Durability;
 /// A log without appends for this long writes its idle marker.
 const IDLE_AFTER: Duration = Duration::from_millis(50);
 
-/// Since when something waits to be done. The driver is asked once when the first of these begins,
-/// and from then on is told by each timed step when to come back.
+/// Since when something waits to be done. The driver is asked when the first of these begins, or when
+/// one is due before the time that the last timed step told it to come back at.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Timers {
-    /// The driver knows when to come.
-    pub(crate) armed: bool,
+    /// When the driver will come by itself.
+    driver_comes: Option<Duration>,
     /// Since when the open group holds records that nobody waits for.
     open_since: Option<Duration>,
     /// Since when bytes are written and not synced.
@@ -29,7 +29,18 @@ pub(crate) enum Task {
 }
 
 impl Timers {
-    /// A record was appended that nobody waits for.
+    /// Whether the driver must be asked to come, and when: it would come too late by itself.
+    pub(crate) fn wants_driver(&self, mode: Durability) -> Option<Duration> {
+        let (due, _) = self.next(mode)?;
+        self.driver_comes.is_none_or(|at| due < at).then_some(due)
+    }
+
+    /// The driver will come at that time, or not by itself.
+    pub(crate) fn set_driver_comes(&mut self, at: Option<Duration>) {
+        self.driver_comes = at;
+    }
+
+    /// A record that nobody waits for was appended to an empty group.
     pub(crate) fn appended(&mut self, now: Duration) {
         self.open_since.get_or_insert(now);
         self.active_at = Some(now);
@@ -49,7 +60,7 @@ impl Timers {
     /// The idle marker was written, or cannot be.
     pub(crate) fn marked(&mut self) {
         *self = Timers {
-            armed: self.armed,
+            driver_comes: self.driver_comes,
             ..Timers::default()
         };
     }
