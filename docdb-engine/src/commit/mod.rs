@@ -5,31 +5,33 @@
 //! and left out: a commit whose look at the index has become stale must look again, with I/O, in its
 //! own thread, and the mutex needs neither a hand-over of results nor an allocation for it.
 
+mod batch;
+mod bodies;
+mod check;
+mod collections;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use ahash::AHashMap;
-use bytes::Bytes;
 use docdb_index::{Key, Place, ReadMode, Seen};
 use docdb_mvcc::{CommitRules, CommitTs, Current, WriteKind};
-use docdb_types::{DEFAULT_COLLECTION, ErrorKind, check_collection_name, limits};
-use docdb_wal::{Body, Durability, Record};
+use docdb_types::ErrorKind;
+use docdb_wal::{Durability, Record};
 use parking_lot::MutexGuard;
+
+use batch::Earlier;
+use bodies::Bodies;
+use check::check;
 
 use crate::collections::Collection;
 use crate::db::{Db, Inner};
 use crate::error::{Error, Result};
-use crate::json;
 use crate::ops::{Committed, Ids, Precondition, WriteOp};
 use crate::pointer::DocPtr;
 use crate::record::{self, KIND_COMMIT, LoggedOp, OpKind};
 use crate::ticket::CommitTicket;
 
-/// Bodies up to this size are copied into the log's group, larger ones are linked.
-const COPIED_BYTES_MAX: usize = 16 << 10;
-/// Up to this size, hashing a body again costs less than combining two checksums.
-const REHASHED_BYTES_MAX: usize = 4 << 10;
 /// Stands for the version that a commit is about to get.
 const THIS_COMMIT: CommitTs = CommitTs::MAX;
 /// How long a commit waits for memory.
@@ -69,27 +71,6 @@ impl Db {
     /// database's mode does. When others see the commit follows the database's mode all the same.
     pub fn submit_as(&self, ops: &[WriteOp<'_>], durability: Durability) -> CommitTicket {
         self.inner.submit(ops, durability)
-    }
-
-    /// Submits the creation of a collection. The ticket's only id is the collection's number.
-    ///
-    /// Error kinds of the ticket: `InvalidName`, `AlreadyExists`, `LimitExceeded`, and those of
-    /// [`Db::submit`] that concern all of a commit.
-    pub fn create_collection(&self, name: &str) -> CommitTicket {
-        self.inner
-            .create_collection(name)
-            .unwrap_or_else(CommitTicket::failed)
-    }
-
-    /// Submits the drop of a collection: it must be empty unless `force` is set. Snapshots that are
-    /// open still see it.
-    ///
-    /// Error kinds of the ticket: `CollectionNotFound`, `NotEmpty`, `InvalidArgument` for
-    /// `_default`, and those of [`Db::submit`] that concern all of a commit.
-    pub fn drop_collection(&self, name: &str, force: bool) -> CommitTicket {
-        self.inner
-            .drop_collection(name, force)
-            .unwrap_or_else(CommitTicket::failed)
     }
 }
 
@@ -416,99 +397,6 @@ impl Inner {
         }
         Ok(ticket)
     }
-
-    fn create_collection(&self, name: &str) -> Result<CommitTicket> {
-        self.check_writable()?;
-        check_collection_name(name)?;
-        let mut sequencer = self.sequencer.lock();
-        self.check_writable()?;
-        if let Some(existing) = self.collections.installed(name) {
-            let error = Error::new(
-                ErrorKind::AlreadyExists,
-                format!("collection {name:?} exists already"),
-            );
-            return Ok(self.refusal(error, existing.created()));
-        }
-        let id = sequencer.next_collection;
-        if self.collections.live() >= limits::COLLECTIONS_MAX || id == u32::MAX {
-            return Err(Error::new(
-                ErrorKind::LimitExceeded,
-                format!(
-                    "a database has at most {} collections",
-                    limits::COLLECTIONS_MAX
-                ),
-            ));
-        }
-        let op = LoggedOp {
-            kind: OpKind::CreateCollection,
-            existed: false,
-            collection: id,
-            id: 0,
-            body: name.as_bytes(),
-        };
-        let ticket = self.log_collection_op(&mut sequencer, &op)?;
-        sequencer.next_collection = id + 1;
-        let ts = CommitTs(ticket.lsn().0);
-        self.collections
-            .add(Collection::new(id, name.to_owned(), ts));
-        Ok(self.collection_committed(ticket, id))
-    }
-
-    fn drop_collection(&self, name: &str, force: bool) -> Result<CommitTicket> {
-        self.check_writable()?;
-        if name == DEFAULT_COLLECTION {
-            return Err(Error::new(
-                ErrorKind::InvalidArgument,
-                format!("collection {DEFAULT_COLLECTION:?} cannot be dropped"),
-            ));
-        }
-        let mut sequencer = self.sequencer.lock();
-        self.check_writable()?;
-        let Some(collection) = self.collections.installed(name) else {
-            return Ok(self.refusal(Error::collection_missing(name), self.installed()));
-        };
-        let (documents, _) = collection.installed();
-        if documents > 0 && !force {
-            let error = Error::new(
-                ErrorKind::NotEmpty,
-                format!("collection {name:?} holds {documents} documents; drop it with force"),
-            );
-            return Ok(self.refusal(error, self.installed()));
-        }
-        let op = LoggedOp {
-            kind: OpKind::DropCollection,
-            existed: true,
-            collection: collection.id,
-            id: 0,
-            body: &[],
-        };
-        let ticket = self.log_collection_op(&mut sequencer, &op)?;
-        self.collections
-            .drop_at(&collection, CommitTs(ticket.lsn().0));
-        Ok(self.collection_committed(ticket, collection.id))
-    }
-
-    fn log_collection_op(
-        &self,
-        sequencer: &mut MutexGuard<'_, Sequencer>,
-        op: &LoggedOp<'_>,
-    ) -> Result<docdb_wal::CommitTicket> {
-        let head = &mut sequencer.head;
-        head.clear();
-        record::encode_head(head, 1);
-        record::encode_op(head, op);
-        self.log(head, &Bodies::new(op.body), self.options.durability)
-    }
-
-    fn collection_committed(&self, ticket: docdb_wal::CommitTicket, id: u32) -> CommitTicket {
-        let version = ticket.lsn().0;
-        self.installed_ts.store(version, Ordering::Release);
-        let committed = Committed {
-            version,
-            ids: Ids::one(u64::from(id)),
-        };
-        CommitTicket::new(Some(ticket), Ok(committed))
-    }
 }
 
 /// Dropped only by a panic while a logged commit is being installed. A later commit would make the
@@ -521,145 +409,5 @@ impl Drop for InstallGuard<'_> {
             ErrorKind::Internal,
             "a panic while a commit was installed",
         ));
-    }
-}
-
-/// Checks everything about a commit that needs no look at the database. Returns the bytes of its
-/// documents.
-fn check(ops: &[WriteOp<'_>]) -> Result<usize> {
-    if ops.is_empty() {
-        return Err(Error::new(
-            ErrorKind::InvalidArgument,
-            "a commit needs an operation",
-        ));
-    }
-    if ops.len() > limits::COMMIT_OPS_MAX {
-        return Err(Error::new(
-            ErrorKind::TooLarge,
-            format!("a commit has at most {} operations", limits::COMMIT_OPS_MAX),
-        ));
-    }
-    let mut bytes = 0;
-    for (index, op) in ops.iter().enumerate() {
-        if op.kind == WriteKind::Delete {
-            continue;
-        }
-        if op.body.len() > limits::DOCUMENT_BYTES_MAX {
-            return Err(Error::new(
-                ErrorKind::TooLarge,
-                format!(
-                    "a document of {} bytes exceeds the limit of {} bytes",
-                    op.body.len(),
-                    limits::DOCUMENT_BYTES_MAX
-                ),
-            )
-            .at_op(index));
-        }
-        json::check(op.body)
-            .map_err(|error| Error::new(ErrorKind::InvalidJson, error.to_string()).at_op(index))?;
-        bytes += op.body.len();
-    }
-    if bytes > limits::COMMIT_BYTES_MAX {
-        return Err(Error::new(
-            ErrorKind::TooLarge,
-            format!(
-                "the documents of a commit have {bytes} bytes, more than the limit of {} bytes",
-                limits::COMMIT_BYTES_MAX
-            ),
-        ));
-    }
-    Ok(bytes)
-}
-
-/// The documents of a commit as the log takes them.
-enum Bodies<'a> {
-    Copied(&'a [u8]),
-    Linked {
-        bytes: Bytes,
-        crc: crc32fast::Hasher,
-    },
-}
-
-impl<'a> Bodies<'a> {
-    fn new(bytes: &'a [u8]) -> Bodies<'a> {
-        Bodies::Copied(bytes)
-    }
-
-    fn gather(ops: &[WriteOp<'a>], body_bytes: usize) -> Bodies<'a> {
-        match ops {
-            [op] if op.kind == WriteKind::Delete => Bodies::Copied(&[]),
-            [op] if body_bytes <= COPIED_BYTES_MAX => Bodies::Copied(op.body),
-            _ => {
-                let mut bytes = Vec::with_capacity(body_bytes);
-                for op in ops.iter().filter(|op| op.kind != WriteKind::Delete) {
-                    bytes.extend_from_slice(op.body);
-                }
-                let mut crc = crc32fast::Hasher::new();
-                crc.update(&bytes);
-                Bodies::Linked {
-                    bytes: bytes.into(),
-                    crc,
-                }
-            }
-        }
-    }
-
-    fn len(&self) -> usize {
-        match self {
-            Bodies::Copied(bytes) => bytes.len(),
-            Bodies::Linked { bytes, .. } => bytes.len(),
-        }
-    }
-
-    fn body(&self) -> Body<'_> {
-        match self {
-            Bodies::Copied(bytes) => Body::Slice(bytes),
-            Bodies::Linked { bytes, .. } => Body::Shared(bytes.clone()),
-        }
-    }
-
-    /// The checksum of `head` and the bodies behind it. The head holds assigned ids, so it is hashed
-    /// under the sequencer; large bodies were hashed before.
-    fn payload_crc(&self, head: &[u8]) -> u32 {
-        let mut hasher = crc32fast::Hasher::new();
-        hasher.update(head);
-        match self {
-            Bodies::Copied(bytes) => hasher.update(bytes),
-            Bodies::Linked { bytes, .. } if bytes.len() <= REHASHED_BYTES_MAX => {
-                hasher.update(bytes);
-            }
-            Bodies::Linked { crc, .. } => hasher.combine(crc),
-        }
-        hasher.finalize()
-    }
-}
-
-/// What the earlier operations of a batch have done.
-#[derive(Default)]
-struct Earlier {
-    states: AHashMap<Key, Current>,
-    highest: AHashMap<u32, Option<u64>>,
-}
-
-impl Earlier {
-    fn state(&self, key: Key) -> Option<Current> {
-        self.states.get(&key).copied()
-    }
-
-    fn highest(&self, collection: &Collection) -> Option<u64> {
-        match self.highest.get(&collection.id) {
-            Some(highest) => *highest,
-            None => collection.installed().1,
-        }
-    }
-
-    fn note(&mut self, key: Key, collection: &Collection, kind: WriteKind) {
-        let state = match kind {
-            WriteKind::Delete => Current::Absent,
-            _ => Current::Present(THIS_COMMIT),
-        };
-        self.states.insert(key, state);
-        let highest = self.highest(collection).max(Some(key.id));
-        self.highest.insert(collection.id, highest);
     }
 }

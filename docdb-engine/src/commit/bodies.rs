@@ -1,0 +1,75 @@
+//! The documents of a commit as the log takes them.
+
+use bytes::Bytes;
+use docdb_mvcc::WriteKind;
+use docdb_wal::Body;
+
+use crate::ops::WriteOp;
+
+/// Bodies up to this size are copied into the log's group, larger ones are linked.
+const COPIED_BYTES_MAX: usize = 16 << 10;
+/// Up to this size, hashing a body again costs less than combining two checksums.
+const REHASHED_BYTES_MAX: usize = 4 << 10;
+
+/// The documents of a commit as the log takes them.
+pub(super) enum Bodies<'a> {
+    Copied(&'a [u8]),
+    Linked {
+        bytes: Bytes,
+        crc: crc32fast::Hasher,
+    },
+}
+
+impl<'a> Bodies<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Bodies<'a> {
+        Bodies::Copied(bytes)
+    }
+
+    pub(super) fn gather(ops: &[WriteOp<'a>], body_bytes: usize) -> Bodies<'a> {
+        match ops {
+            [op] if op.kind == WriteKind::Delete => Bodies::Copied(&[]),
+            [op] if body_bytes <= COPIED_BYTES_MAX => Bodies::Copied(op.body),
+            _ => {
+                let mut bytes = Vec::with_capacity(body_bytes);
+                for op in ops.iter().filter(|op| op.kind != WriteKind::Delete) {
+                    bytes.extend_from_slice(op.body);
+                }
+                let mut crc = crc32fast::Hasher::new();
+                crc.update(&bytes);
+                Bodies::Linked {
+                    bytes: bytes.into(),
+                    crc,
+                }
+            }
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Bodies::Copied(bytes) => bytes.len(),
+            Bodies::Linked { bytes, .. } => bytes.len(),
+        }
+    }
+
+    pub(super) fn body(&self) -> Body<'_> {
+        match self {
+            Bodies::Copied(bytes) => Body::Slice(bytes),
+            Bodies::Linked { bytes, .. } => Body::Shared(bytes.clone()),
+        }
+    }
+
+    /// The checksum of `head` and the bodies behind it. The head holds assigned ids, so it is hashed
+    /// under the sequencer; large bodies were hashed before.
+    pub(super) fn payload_crc(&self, head: &[u8]) -> u32 {
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(head);
+        match self {
+            Bodies::Copied(bytes) => hasher.update(bytes),
+            Bodies::Linked { bytes, .. } if bytes.len() <= REHASHED_BYTES_MAX => {
+                hasher.update(bytes);
+            }
+            Bodies::Linked { crc, .. } => hasher.combine(crc),
+        }
+        hasher.finalize()
+    }
+}

@@ -1,0 +1,55 @@
+//! What can be said of a commit without a look at the database.
+
+use docdb_mvcc::WriteKind;
+use docdb_types::{ErrorKind, limits};
+
+use crate::error::{Error, Result};
+use crate::json;
+use crate::ops::WriteOp;
+
+/// Checks everything about a commit that needs no look at the database. Returns the bytes of its
+/// documents.
+pub(super) fn check(ops: &[WriteOp<'_>]) -> Result<usize> {
+    if ops.is_empty() {
+        return Err(Error::new(
+            ErrorKind::InvalidArgument,
+            "a commit needs an operation",
+        ));
+    }
+    if ops.len() > limits::COMMIT_OPS_MAX {
+        return Err(Error::new(
+            ErrorKind::TooLarge,
+            format!("a commit has at most {} operations", limits::COMMIT_OPS_MAX),
+        ));
+    }
+    let mut bytes = 0;
+    for (index, op) in ops.iter().enumerate() {
+        if op.kind == WriteKind::Delete {
+            continue;
+        }
+        if op.body.len() > limits::DOCUMENT_BYTES_MAX {
+            return Err(Error::new(
+                ErrorKind::TooLarge,
+                format!(
+                    "a document of {} bytes exceeds the limit of {} bytes",
+                    op.body.len(),
+                    limits::DOCUMENT_BYTES_MAX
+                ),
+            )
+            .at_op(index));
+        }
+        json::check(op.body)
+            .map_err(|error| Error::new(ErrorKind::InvalidJson, error.to_string()).at_op(index))?;
+        bytes += op.body.len();
+    }
+    if bytes > limits::COMMIT_BYTES_MAX {
+        return Err(Error::new(
+            ErrorKind::TooLarge,
+            format!(
+                "the documents of a commit have {bytes} bytes, more than the limit of {} bytes",
+                limits::COMMIT_BYTES_MAX
+            ),
+        ));
+    }
+    Ok(bytes)
+}
