@@ -7,6 +7,7 @@ mod convert;
 mod execute;
 mod limits;
 mod logging;
+mod quiet;
 mod server;
 mod signals;
 mod socket;

@@ -42,3 +42,6 @@ pub(crate) const LINGER_BYTES_MAX: usize = 64 << 20;
 /// the longest.
 pub(crate) const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(50);
 pub(crate) const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
+/// How long a start waits for a socket or data directory that is in use, and how often it looks.
+pub(crate) const IN_USE_PATIENCE: Duration = Duration::from_millis(500);
+pub(crate) const IN_USE_PAUSE: Duration = Duration::from_millis(20);

@@ -16,7 +16,8 @@ use tracing::{error, info, warn};
 
 use crate::accept;
 use crate::config::Config;
-use crate::limits::WORKER_THREADS_MAX;
+use crate::limits::{IN_USE_PATIENCE, IN_USE_PAUSE, WORKER_THREADS_MAX};
+use crate::quiet::Quiet;
 use crate::socket::{self, SocketFile};
 use crate::state::{Counters, State};
 
@@ -95,12 +96,14 @@ impl Server {
     pub fn start(config: Config) -> Result<Server, ServerError> {
         raise_descriptor_limit();
         // Before the data directory is touched: a live socket is the likelier mistake.
-        socket::check_free(&config.socket)?;
-        let options = PoolOptions::default()
-            .durability(config.durability)
-            .owner_address(config.socket.display().to_string())
-            .listener(log_event);
-        let pool = Pool::open(Arc::new(RealVfs::new()), &config.data_dir, options)?;
+        when_free(|| socket::check_free(&config.socket))?;
+        let pool = when_free(|| {
+            let options = PoolOptions::default()
+                .durability(config.durability)
+                .owner_address(config.socket.display().to_string())
+                .listener(log_event);
+            Pool::open(Arc::new(RealVfs::new()), &config.data_dir, options)
+        })?;
         let (listener, socket) = socket::bind(&config.socket, config.socket_mode)?;
         let limits = Limits::default();
         let handshake = ServerHandshake::new(limits, "docdb-server", env!("CARGO_PKG_VERSION"))
@@ -113,6 +116,8 @@ impl Server {
             started_at: Instant::now(),
             connections_max: config.connections_max,
             counters: Counters::default(),
+            protocol_log: Quiet::default(),
+            critical_log: Quiet::default(),
         });
         let stats = state.pool.stats();
         info!(
@@ -187,6 +192,20 @@ impl Server {
                 let message = format!("the databases did not close within {seconds} s");
                 Err(Error::new(ErrorKind::Timeout, message).into())
             }
+        }
+    }
+}
+
+/// Tries again for a short time what another process has in use: one that was just killed keeps
+/// its locks and sockets until the kernel has taken it apart.
+fn when_free<T>(attempt: impl Fn() -> Result<T, Error>) -> Result<T, Error> {
+    let deadline = Instant::now() + IN_USE_PATIENCE;
+    loop {
+        match attempt() {
+            Err(error) if error.kind() == ErrorKind::InUse && Instant::now() < deadline => {
+                std::thread::sleep(IN_USE_PAUSE);
+            }
+            result => return result,
         }
     }
 }

@@ -8,6 +8,8 @@ use docdb_ipc::{Limits, ServerHandshake};
 use docdb_pool::Pool;
 use tokio::sync::watch;
 
+use crate::quiet::Quiet;
+
 /// The shared state of a server.
 #[derive(Debug)]
 pub(crate) struct State {
@@ -19,6 +21,10 @@ pub(crate) struct State {
     pub(crate) started_at: Instant,
     pub(crate) connections_max: u32,
     pub(crate) counters: Counters,
+    /// Lines about what clients send that is not the protocol.
+    pub(crate) protocol_log: Quiet,
+    /// Lines about requests that failed by what an operator must look at.
+    pub(crate) critical_log: Quiet,
 }
 
 /// Counters since the start.

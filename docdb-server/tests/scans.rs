@@ -230,3 +230,24 @@ fn stopping_ends_scans() {
     assert_eq!((answered, error.kind()), (id, ErrorKind::Closed));
     assert!(client.receive().is_none());
 }
+
+#[test]
+fn an_id_of_a_scan_in_flight_ends_the_connection_and_no_other() {
+    let server = TestServer::start();
+    let mut client = server.connect();
+    filled(&mut client, 100, 200);
+    let id = client.send(&Request::Scan(scan(1)));
+    assert!(matches!(
+        client.receive(),
+        Some((_, Response::ScanItems(_)))
+    ));
+    client.send_about(id, &Request::Scan(scan(1)));
+    match client.receive() {
+        Some((answered, Response::Error(error))) => {
+            assert_eq!((answered, error.kind()), (id, ErrorKind::Protocol));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(client.receive().is_none(), "the connection is closed");
+    assert_eq!(server.connect().read("db", COLL, 7).len(), 200);
+}

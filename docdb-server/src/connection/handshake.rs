@@ -37,13 +37,17 @@ async fn answer(
             Ok(Some(frame)) => match state.handshake.answer(&frame, &mut output) {
                 Ok(session) => break Some(session),
                 Err(error) => {
-                    warn!("a hello was refused: {error}");
+                    if let Some(left_out) = state.protocol_log.admit(state.started_at) {
+                        warn!(left_out, "a hello was refused: {error}");
+                    }
                     break None;
                 }
             },
             Ok(None) => {}
             Err(error) => {
-                warn!("a client began with what is not a hello: {error}");
+                if let Some(left_out) = state.protocol_log.admit(state.started_at) {
+                    warn!(left_out, "a client began with what is not a hello: {error}");
+                }
                 state.handshake.refuse(&error, &mut output);
                 break None;
             }

@@ -17,13 +17,14 @@ use std::task::{Context, Poll};
 use bytes::{Buf, BytesMut};
 use docdb_engine::Error;
 use docdb_ipc::{
-    Codec, DecodeError, FrameDecoder, Request, RequestId, Response, WireError, decode_request,
+    Codec, DecodeError, FrameDecoder, OpResult, Request, RequestId, Response, WireError,
+    decode_request,
 };
-use docdb_types::ErrorKind;
+use docdb_types::{ErrorClass, ErrorKind};
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
-use tracing::warn;
+use tracing::{error, warn};
 
 use self::commits::CommitQueues;
 use self::scans::Scans;
@@ -216,7 +217,9 @@ impl Connection {
         self.answers()
             .respond(id, &Response::Error(error.to_wire_error()));
         if error.is_fatal() {
-            warn!("a client sent what is not the protocol: {error}");
+            if let Some(left_out) = self.state.protocol_log.admit(self.state.started_at) {
+                warn!(left_out, "a client sent what is not the protocol: {error}");
+            }
             self.scans.end_all();
             self.end_input(Input::Failed);
         }
@@ -253,7 +256,14 @@ impl Connection {
                 self.state.limits.scan_credit_bytes_max,
             )
         {
-            return self.answers().respond(id, &Response::Error(error));
+            let ends_the_connection = error.kind() == ErrorKind::Protocol;
+            self.answers().respond(id, &Response::Error(error));
+            if ends_the_connection {
+                count(&self.state.counters.protocol_errors);
+                self.scans.end_all();
+                self.end_input(Input::Failed);
+            }
+            return;
         }
         let state = self.state.clone();
         match execute::contained(&state, || execute::inline(&state.pool, request)) {
@@ -359,11 +369,36 @@ pub(super) struct Answers<'a> {
 
 impl Answers<'_> {
     pub(super) fn respond(&mut self, id: RequestId, response: &Response) {
-        if matches!(response, Response::Error(_)) {
-            count(&self.state.counters.errors);
+        match response {
+            Response::Error(error) => {
+                count(&self.state.counters.errors);
+                self.log_critical(error);
+            }
+            Response::BatchDone { results } => results
+                .iter()
+                .filter_map(|result| match result {
+                    OpResult::Err(error) => Some(error),
+                    _ => None,
+                })
+                .for_each(|error| self.log_critical(error)),
+            _ => {}
         }
         if let Err(error) = self.codec.encode_response(self.output, id, response) {
             self.unsendable(id, &Error::new(error.kind(), error.to_string()));
+        }
+    }
+
+    /// The client is told, but the disk and the data are the operator's.
+    fn log_critical(&self, error: &WireError) {
+        let kind = error.kind();
+        if kind.class() == ErrorClass::Critical
+            && let Some(left_out) = self.state.critical_log.admit(self.state.started_at)
+        {
+            let message = &error.message;
+            error!(
+                alert = true,
+                left_out, "a request failed: {kind}: {message}"
+            );
         }
     }
 

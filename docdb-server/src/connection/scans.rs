@@ -48,7 +48,7 @@ impl Scans {
     ) -> Result<(), WireError> {
         if self.0.iter().any(|scan| scan.id == id) {
             let message = "a scan with this request id is in flight";
-            return Err(WireError::new(ErrorKind::InvalidArgument, message));
+            return Err(WireError::new(ErrorKind::Protocol, message));
         }
         if self.0.len() >= SCANS_MAX {
             let message = format!("{SCANS_MAX} scans are open on this connection");
