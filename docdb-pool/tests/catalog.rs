@@ -193,6 +193,25 @@ fn a_failed_sync_of_the_catalog_is_final_and_open_databases_go_on() {
 }
 
 #[test]
+fn running_out_of_descriptors_refuses_a_creation_and_is_not_final() {
+    const EMFILE: i32 = 24;
+    let disk = two_databases();
+    let pool = open(&disk, Path::new(DIR));
+    // Each temporary file takes a removal of an older one, the opening, a write and a sync.
+    for opening in [1, 5] {
+        disk.set_fault(Fault {
+            at_op: disk.op_count() + opening,
+            kind: FaultKind::Os(EMFILE),
+            sticky: false,
+        });
+        assert_eq!(kind(pool.create_database("three", None)), ErrorKind::Io);
+        assert!(!pool.stats().catalog_poisoned);
+    }
+    pool.create_database("three", None).unwrap();
+    assert_eq!(names(&pool), ["one", "three", "two"]);
+}
+
+#[test]
 fn a_full_disk_refuses_a_creation_and_is_not_final() {
     let disk = two_databases();
     let pool = open(&disk, Path::new(DIR));

@@ -268,9 +268,12 @@ impl CatalogStore {
         let written =
             write_temp(vfs, &first, &bytes).and_then(|()| write_temp(vfs, &second, &bytes));
         if let Err(error) = written {
-            // A full disk refuses before anything of the catalog was touched. All else, a failed
-            // sync above all, is final: what the disk holds can no longer be relied on.
-            if error.is_disk_full() && error.op() != IoOp::Sync {
+            // A full disk, and a temporary file that cannot even be opened (descriptors have run
+            // out, no permission), refuse before anything of the catalog was touched. All else, a
+            // failed sync above all, is final: what the disk holds can no longer be relied on.
+            let untouched =
+                error.op() == IoOp::Open || error.is_disk_full() && error.op() != IoOp::Sync;
+            if untouched {
                 let _ = vfs.remove_file(&layout::temp_of(&first));
                 let _ = vfs.remove_file(&layout::temp_of(&second));
                 return Err(CatalogError::Io(error));
