@@ -15,6 +15,9 @@ pub fn init(options: LogOptions) {
         LogLevel::Trace => LevelFilter::TRACE,
     };
     let builder = tracing_subscriber::fmt()
+        // A line that cannot be written is lost. Complaining on stderr, which is what failed, would
+        // panic in whoever logged: the task that waits for signals, or one that serves a client.
+        .log_internal_errors(false)
         .with_max_level(level)
         .with_writer(std::io::stderr)
         .with_target(false);

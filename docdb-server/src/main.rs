@@ -1,5 +1,6 @@
 //! The `docdb-server` binary.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -11,7 +12,8 @@ fn main() -> ExitCode {
     match serve(Config::from(cli.serve)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("docdb-server: {error}");
+            // There is nobody to tell that stderr is gone.
+            let _ = writeln!(std::io::stderr(), "docdb-server: {error}");
             ExitCode::from(error.exit_code())
         }
     }

@@ -267,3 +267,41 @@ fn a_second_signal_ends_at_once() {
     signal(&process, rustix::process::Signal::TERM);
     assert_eq!(process.child.wait().unwrap().code(), Some(1));
 }
+
+/// Whoever read the log is gone: the server goes on, and still stops when it is told to.
+#[test]
+fn a_log_that_nobody_reads_holds_nothing_up() {
+    let temp = tempfile::tempdir().unwrap();
+    let mut child = command(temp.path()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("READY") {
+        line.clear();
+        assert!(stderr.read_line(&mut line).unwrap() > 0);
+    }
+    drop(stderr);
+    let mut process = Unread(child);
+    let mut client = Client::connect(&temp.path().join("s"));
+    client.create_database("db");
+    client.write("db", WriteOp::create(COLL, 1, "1"));
+    let pid = rustix::process::Pid::from_child(&process.0);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    for _ in 0..200 {
+        if let Some(status) = process.0.try_wait().unwrap() {
+            assert_eq!(status.code(), Some(0));
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    panic!("the server did not stop");
+}
+
+/// A server without a reader of its log; killed if the test leaves it behind.
+struct Unread(std::process::Child);
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
