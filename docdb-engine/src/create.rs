@@ -33,11 +33,22 @@ impl Db {
                 format!("{} exists already", dir.display()),
             ));
         }
+        let parent = parent(dir);
+        if !vfs.exists(&parent)? {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!(
+                    "cannot create the database {}: the directory {} does not exist; make it first",
+                    dir.display(),
+                    parent.display()
+                ),
+            ));
+        }
         let building = building_dir(dir);
         remove_building(vfs.as_ref(), &building)?;
         build(&vfs, &building, &options)?;
         vfs.rename(&building, dir)?;
-        vfs.sync_dir(&parent(dir))?;
+        vfs.sync_dir(&parent)?;
         Db::open_manual(vfs, dir, options, driver)
     }
 

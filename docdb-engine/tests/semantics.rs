@@ -653,3 +653,14 @@ fn everything_is_refused_after_a_close() {
     let reopened = common::open(&vfs).unwrap();
     assert_eq!(reopened.count(C).unwrap(), 2);
 }
+
+#[test]
+fn a_database_in_a_directory_that_is_not_there_is_refused_by_its_name() {
+    let temp = tempfile::tempdir().unwrap();
+    let error = docdb_engine::Db::open(temp.path().join("missing/db")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    assert!(
+        error.message().contains("missing does not exist"),
+        "{error}"
+    );
+}

@@ -41,7 +41,12 @@ impl Db {
 impl Inner {
     fn create_collection(&self, name: &str) -> Result<CommitTicket> {
         self.check_writable()?;
-        check_collection_name(name)?;
+        check_collection_name(name).map_err(|error| {
+            Error::new(
+                ErrorKind::InvalidName,
+                format!("collection name {name:?}: {error}"),
+            )
+        })?;
         let mut sequencer = self.sequencer.lock();
         self.check_writable()?;
         if let Some(existing) = self.collections.installed(name) {
