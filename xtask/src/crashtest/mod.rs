@@ -34,6 +34,9 @@ const LANES_PER_CLIENT: u64 = 4;
 
 const DATABASES: [&str; 2] = ["crashtest-a", "crashtest-b"];
 
+/// Where there is no terminal for a progress bar, one line is printed this often.
+const LINE_EVERY_ROUNDS: u64 = 10;
+
 /// The longest time that clients write before the kill.
 const WRITING_MILLIS_MAX: u64 = 700;
 
@@ -204,6 +207,9 @@ impl<'a> Run<'a> {
         for round in 1..=self.rounds {
             server = self.round(round, server, report).await?;
             self.bar.set_position(round);
+            if self.bar.is_hidden() && round > 0 && round % LINE_EVERY_ROUNDS == 0 {
+                println!("round {round} ended, no promise broken so far");
+            }
             self.bar
                 .set_message(format!("{} commits acknowledged", report.counts.commits()));
             let late = self
