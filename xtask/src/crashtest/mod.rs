@@ -207,7 +207,8 @@ impl<'a> Run<'a> {
         for round in 1..=self.rounds {
             server = self.round(round, server, report).await?;
             self.bar.set_position(round);
-            if self.bar.is_hidden() && round > 0 && round % LINE_EVERY_ROUNDS == 0 {
+            let due = round % LINE_EVERY_ROUNDS == 0 && report.violations.is_empty();
+            if self.bar.is_hidden() && due {
                 println!("round {round} ended, no promise broken so far");
             }
             self.bar
