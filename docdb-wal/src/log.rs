@@ -24,11 +24,12 @@ use crate::durability::{Durability, Reach};
 use crate::error::{Result, WalError};
 use crate::format::BLOCK_BYTES;
 use crate::format::record::{self, RecordSeed};
+use crate::format::segment::temporary_name;
 use crate::group::{GroupBuffer, Record};
 use crate::options::WalOptions;
 use crate::planted::{Bug, is_planted};
 use crate::preparer::Preparer;
-use crate::segment::{Segment, SegmentInfo};
+use crate::segment::{Retired, Segment, SegmentInfo};
 use crate::stats::Counters;
 use crate::timers::{Task, Timers};
 use crate::waiters::{Goal, Parked, Waiter, Waiters, Wake};
@@ -615,6 +616,23 @@ impl Log {
             state.prepare_not_before = self.home.vfs.now() + PREPARE_RETRY_AFTER;
         }
         outcome
+    }
+
+    /// Takes a retired segment's name away: its file is removed, or gets a temporary name if it is to
+    /// serve again.
+    pub(crate) fn take_name(&self, segment: &SegmentInfo) -> Result<Option<Retired>> {
+        let vfs = self.home.vfs.as_ref();
+        let wanted = self.preparer.lock().wants_retired(segment.capacity_bytes);
+        if !wanted {
+            vfs.remove_file(&segment.path)?;
+            return Ok(None);
+        }
+        let temporary = self.home.dir.join(temporary_name(segment.number));
+        vfs.rename(&segment.path, &temporary)?;
+        Ok(Some(Retired {
+            temporary,
+            capacity_bytes: segment.capacity_bytes,
+        }))
     }
 
     /// Flushes everything, writes the marker of a clean end and accepts nothing more.

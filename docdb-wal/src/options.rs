@@ -17,6 +17,10 @@ pub struct WalOptions {
     /// How many segments [`Wal::retire_below`](crate::Wal::retire_below) keeps beyond what is
     /// needed.
     pub keep_segments: usize,
+    /// How many retired segments keep their files for use as the next ones, under a temporary name,
+    /// so that a log at its steady size writes into blocks that are written already; at most 16. A
+    /// file is kept only if the next segment would not be larger than it.
+    pub recycle_segments: usize,
     /// The log's identity, if the caller knows it: a directory with another log is refused.
     pub wal_id: Option<u128>,
     /// The first record that the caller needs back. `None`: all that the directory still has. If a
@@ -34,6 +38,7 @@ impl Default for WalOptions {
             segment_bytes_min: 256 << 10,
             segment_bytes_max: 64 << 20,
             keep_segments: 2,
+            recycle_segments: 2,
             wal_id: None,
             start_lsn: None,
             proven_lsn: Lsn::ZERO,

@@ -1,12 +1,18 @@
 //! The next segment, prepared in the background so that rotation is a pointer swap.
 
+use std::path::Path;
+
 use crate::error::Result;
 use crate::format::align_up;
 use crate::format::segment::{CAPACITY_BYTES_MAX, Origin, SegmentHeader};
+use crate::options::WalOptions;
 use crate::segment::{
-    Preparing, SEGMENT_BYTES_LEAST, Segment, capacity_for, sync_name, usable_bytes,
+    Preparing, Retired, SEGMENT_BYTES_LEAST, Segment, capacity_for, sync_name, usable_bytes,
 };
 use crate::writer::Home;
+
+/// No more retired files than this are kept for reuse, whatever the options say.
+const RETIRED_FILES_MAX: usize = 16;
 
 /// At most one segment ahead of the one being written.
 #[derive(Debug)]
@@ -18,10 +24,14 @@ pub(crate) struct Preparer {
     capacity_bytes_max: u64,
     preparing: Option<Preparing>,
     ready: Option<Segment>,
+    /// Files for the next segments; at most `retired_max`.
+    retired: Vec<Retired>,
+    retired_max: usize,
 }
 
 impl Preparer {
-    pub(crate) fn new(wal_id: u128, current: &Segment, capacity_bytes_max: u64) -> Preparer {
+    pub(crate) fn new(wal_id: u128, current: &Segment, options: &WalOptions) -> Preparer {
+        let capacity_bytes_max = options.segment_bytes_max;
         Preparer {
             wal_id,
             next_number: current.number + 1,
@@ -29,6 +39,8 @@ impl Preparer {
             capacity_bytes_max,
             preparing: None,
             ready: None,
+            retired: Vec::new(),
+            retired_max: options.recycle_segments.min(RETIRED_FILES_MAX),
         }
     }
 
@@ -41,6 +53,49 @@ impl Preparer {
 
     pub(crate) fn ready_segment(&self) -> Option<&Segment> {
         self.ready.as_ref()
+    }
+
+    /// Whether the file of a retired segment of this capacity is worth keeping.
+    pub(crate) fn wants_retired(&self, capacity_bytes: u64) -> bool {
+        let largest = grown(self.capacity_bytes_max, self.capacity_bytes_max);
+        self.retired.len() < self.retired_max
+            && capacity_bytes >= self.next_capacity_bytes
+            && capacity_bytes <= largest.max(self.next_capacity_bytes)
+    }
+
+    pub(crate) fn keep_retired(&mut self, retired: Retired) {
+        self.retired.push(retired);
+    }
+
+    /// How many files of retired segments are kept, and their bytes.
+    pub(crate) fn retired(&self) -> (u64, u64) {
+        let bytes = self.retired.iter().map(|file| file.capacity_bytes).sum();
+        (self.retired.len() as u64, bytes)
+    }
+
+    /// A retired file that is large enough, made into the next segment but for its header. Those that
+    /// have become too small are removed, as is one of another length than it had; an error of that is
+    /// of no consequence, since recovery removes such files too.
+    fn reuse(&mut self, home: &Home, header: SegmentHeader) -> Result<Option<Preparing>> {
+        let vfs = home.vfs.as_ref();
+        let remove = |path: &Path| {
+            let _ = vfs.remove_file(path);
+        };
+        while let Some(retired) = self.retired.pop() {
+            let temporary = retired.temporary.clone();
+            if retired.capacity_bytes >= header.capacity_bytes {
+                match Preparing::reuse(vfs, &home.dir, retired, header) {
+                    Ok(Some(preparing)) => return Ok(Some(preparing)),
+                    Ok(None) => {}
+                    Err(error) => {
+                        remove(&temporary);
+                        return Err(error);
+                    }
+                }
+            }
+            remove(&temporary);
+        }
+        Ok(None)
     }
 
     /// Writes the next part of the segment. Returns whether there is more to do.
@@ -71,8 +126,12 @@ impl Preparer {
                     durable_lsn: durable.0,
                     durable_group: durable.1,
                     origin: Origin::Successor,
+                    recycled: false,
                 };
-                Preparing::start(vfs, &home.dir, header)?
+                match self.reuse(home, header)? {
+                    Some(preparing) => preparing,
+                    None => Preparing::start(vfs, &home.dir, header)?,
+                }
             }
         };
         match step(&mut preparing) {

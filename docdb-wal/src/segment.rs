@@ -45,6 +45,7 @@ pub(crate) struct Preparing {
     segment: Segment,
     temporary: PathBuf,
     header: SegmentHeader,
+    /// The rest is on the device already, or counts as if it were.
     written_bytes: u64,
 }
 
@@ -69,12 +70,46 @@ impl Preparing {
         })
     }
 
+    /// Makes the file of a retired segment, which stands under a temporary name, the next one; `None`
+    /// if it is shorter than it should be. Only its header block is written: the old groups verify
+    /// nowhere in a segment with another number.
+    pub(crate) fn reuse(
+        vfs: &dyn Vfs,
+        dir: &Path,
+        retired: Retired,
+        header: SegmentHeader,
+    ) -> Result<Option<Preparing>> {
+        let file = vfs.open(&retired.temporary, OpenMode::ReadWrite)?;
+        if file.len()? < retired.capacity_bytes {
+            return Ok(None);
+        }
+        let header = SegmentHeader {
+            capacity_bytes: retired.capacity_bytes,
+            recycled: true,
+            ..header
+        };
+        Ok(Some(Preparing {
+            segment: Segment {
+                file,
+                path: dir.join(file_name(header.segment)),
+                number: header.segment,
+                capacity_bytes: header.capacity_bytes,
+            },
+            temporary: retired.temporary,
+            header,
+            written_bytes: 0,
+        }))
+    }
+
     pub(crate) fn file(&self) -> &dyn VfsFile {
         self.segment.file.as_ref()
     }
 
     /// Writes the next part. Returns whether everything is written.
     pub(crate) fn step(&mut self) -> Result<bool> {
+        if self.header.recycled {
+            return self.finish_reserved();
+        }
         if self.written_bytes == 0 {
             self.segment.file.allocate(self.segment.capacity_bytes)?;
         }
@@ -102,8 +137,13 @@ impl Preparing {
     /// completes it, so the answer is `true`.
     pub(crate) fn finish_reserved(&mut self) -> Result<bool> {
         if self.written_bytes == 0 {
-            self.segment.file.allocate(self.segment.capacity_bytes)?;
-            self.segment.file.write_all_at(&self.header.encode(), 0)?;
+            if !self.header.recycled {
+                self.segment.file.allocate(self.segment.capacity_bytes)?;
+            }
+            let mut block = [0; DATA_START as usize];
+            let header = self.header.encode();
+            block[..header.len()].copy_from_slice(&header);
+            self.segment.file.write_all_at(&block, 0)?;
             self.segment.file.sync_data()?;
         }
         self.written_bytes = self.segment.capacity_bytes;
@@ -145,6 +185,13 @@ pub(crate) fn create(vfs: &dyn Vfs, dir: &Path, header: SegmentHeader) -> Result
         }
     }
     preparing.publish(vfs, dir)
+}
+
+/// The file of a retired segment, under a temporary name: recovery removes it like any leftover.
+#[derive(Debug)]
+pub(crate) struct Retired {
+    pub(crate) temporary: PathBuf,
+    pub(crate) capacity_bytes: u64,
 }
 
 /// What is known of a segment that the log still has.

@@ -76,6 +76,10 @@ pub struct WalStats {
     pub segments: u64,
     /// Bytes of all segments on the device.
     pub segment_bytes: u64,
+    /// Files of retired segments that are kept to become the next ones.
+    pub recycled_segments: u64,
+    /// Bytes of these.
+    pub recycled_bytes: u64,
     /// The LSN of the last record appended.
     pub appended_lsn: u64,
     /// The LSN up to which everything is durable.

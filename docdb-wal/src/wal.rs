@@ -218,7 +218,9 @@ impl Wal {
     }
 
     /// Removes segments in which every record is below `lsn`, oldest first, except for the
-    /// [`keep_segments`](WalOptions::keep_segments) newest of them. Returns how many were removed.
+    /// [`keep_segments`](WalOptions::keep_segments) newest of them. Some of their files are kept for
+    /// the next segments, see [`recycle_segments`](WalOptions::recycle_segments). Returns how many
+    /// segments were removed.
     ///
     /// # Errors
     /// [`WalError::Io`]: what could not be removed is tried again next time, unless the sync of the
@@ -231,14 +233,14 @@ impl Wal {
             .lock()
             .iter()
             .take_while(|segment| segment.last_lsn.is_some_and(|last| last < lsn.0))
-            .map(|segment| segment.path.clone())
+            .cloned()
             .collect();
         unneeded.truncate(unneeded.len().saturating_sub(log.options.keep_segments));
-        for path in &unneeded {
+        for segment in &unneeded {
             if let Some(error) = self.poisoned() {
                 return Err(error);
             }
-            log.home.vfs.remove_file(path)?;
+            let retired = log.take_name(segment)?;
             log.segments.lock().remove(0);
             // Each by itself, so that no crash leaves a gap behind which older segments stand. After
             // a failure that order cannot be had any more.
@@ -246,6 +248,10 @@ impl Wal {
                 let error = WalError::from(error);
                 log.fail(error.clone());
                 return Err(error);
+            }
+            if let Some(retired) = retired {
+                // Nothing is written into it before its old name is gone for good.
+                log.preparer.lock().keep_retired(retired);
             }
         }
         Ok(unneeded.len())
@@ -261,15 +267,21 @@ impl Wal {
                 segments.iter().map(|s| s.capacity_bytes).sum(),
             )
         };
-        if let Some(spare) = log.preparer.lock().ready_segment() {
-            segments += 1;
-            segment_bytes += spare.capacity_bytes;
-        }
+        let (recycled_segments, recycled_bytes) = {
+            let preparer = log.preparer.lock();
+            if let Some(spare) = preparer.ready_segment() {
+                segments += 1;
+                segment_bytes += spare.capacity_bytes;
+            }
+            preparer.retired()
+        };
         let state = log.state.lock();
         WalStats {
             flush: log.counters.read(),
             segments,
             segment_bytes,
+            recycled_segments,
+            recycled_bytes,
             appended_lsn: log.reached(Reach::Appended),
             durable_lsn: log.reached(Reach::Durable),
             poisoned: state.poisoned.is_some(),

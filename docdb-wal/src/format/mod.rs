@@ -3,7 +3,8 @@
 //! A segment is a [header block](segment) of 4,096 bytes and then [groups](group). A group is a
 //! header and its [records](record), one after the other. After a sync the next group starts on a
 //! 4,096-byte boundary, so that no block that holds synced bytes is ever written again; a group that
-//! follows unsynced bytes starts at the next multiple of 64. The bytes between are zero. A reader
+//! follows unsynced bytes starts at the next multiple of 64. The bytes between are zero, or, in
+//! a recycled file, what stood there before. A reader
 //! looks at the nearer of the two places first, and at the other if the group that follows is not
 //! there.
 

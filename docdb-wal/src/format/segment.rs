@@ -7,7 +7,7 @@
 //! | 10 | 1 | origin: 1 first, 2 successor, 3 recovered |
 //! | 11 | 1 | zero |
 //! | 12 | 4 | incompatible feature bits |
-//! | 16 | 4 | compatible feature bits |
+//! | 16 | 4 | compatible feature bits: 1 recycled |
 //! | 20 | 4 | zero |
 //! | 24 | 16 | log id |
 //! | 40 | 8 | segment number |
@@ -24,6 +24,10 @@
 //! | 116 | 8 | zero |
 //! | 124 | 4 | CRC-32 of bytes 0 to 123 |
 //! | 128 | 3968 | zero |
+//!
+//! The file of a recycled segment served before under a lower number: where nothing was written
+//! since, old bytes stand instead of zeros. They verify nowhere, since every checksum is bound to
+//! the segment's number or to a record number that is never given out again.
 
 use super::{u16_at, u32_at, u64_at, u128_at};
 
@@ -36,6 +40,8 @@ pub(crate) const CAPACITY_BYTES_MAX: u64 = 1 << 32;
 const MAGIC: &[u8; 8] = b"DOCDBWAL";
 const VERSION: u16 = 1;
 const INCOMPATIBLE_KNOWN: u32 = 0;
+/// The file served before, and holds what it held then.
+const COMPATIBLE_RECYCLED: u32 = 1;
 
 /// How a segment continues the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +72,8 @@ pub(crate) struct SegmentHeader {
     pub(crate) durable_lsn: u64,
     pub(crate) durable_group: u64,
     pub(crate) origin: Origin,
+    /// Bytes that were not written for this segment mean nothing; in others they are zero.
+    pub(crate) recycled: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -85,6 +93,12 @@ impl SegmentHeader {
             Origin::Recovered(cut) => (3, cut),
         };
         out[10] = origin;
+        let compatible = if self.recycled {
+            COMPATIBLE_RECYCLED
+        } else {
+            0
+        };
+        out[16..20].copy_from_slice(&compatible.to_le_bytes());
         out[24..40].copy_from_slice(&self.wal_id.to_le_bytes());
         out[40..48].copy_from_slice(&self.segment.to_le_bytes());
         out[48..56].copy_from_slice(&self.capacity_bytes.to_le_bytes());
@@ -146,6 +160,7 @@ impl SegmentHeader {
             durable_lsn: u64_at(bytes, 56),
             durable_group: u64_at(bytes, 64),
             origin,
+            recycled: u32_at(bytes, 16) & COMPATIBLE_RECYCLED != 0,
         };
         if header.capacity_bytes < DATA_START || header.capacity_bytes > CAPACITY_BYTES_MAX {
             return Err(HeaderError::Damaged(
@@ -204,14 +219,21 @@ mod tests {
                 last_group: 4,
                 last_group_crc: 0xdead_beef,
             }),
+            recycled: false,
         }
     }
 
     #[test]
     fn round_trip() {
         for origin in [Origin::First, Origin::Successor, sample().origin] {
-            let header = SegmentHeader { origin, ..sample() };
-            assert_eq!(SegmentHeader::decode(&header.encode()), Ok(header));
+            for recycled in [false, true] {
+                let header = SegmentHeader {
+                    origin,
+                    recycled,
+                    ..sample()
+                };
+                assert_eq!(SegmentHeader::decode(&header.encode()), Ok(header));
+            }
         }
     }
 

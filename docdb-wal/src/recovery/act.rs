@@ -59,6 +59,7 @@ impl Verdict {
             durable_lsn: self.report.last_lsn,
             durable_group: self.cut.last_group + self.tail.len() as u64 + u64::from(jump),
             origin: Origin::Recovered(self.cut),
+            recycled: false,
         };
         let mut preparing = Preparing::start(home.vfs.as_ref(), &home.dir, header)?;
         while !preparing.step()? {}
@@ -112,7 +113,7 @@ impl Verdict {
             capacity_bytes: segment.capacity_bytes,
             last_lsn: None,
         });
-        let preparer = Preparer::new(self.wal_id, &segment, self.options.segment_bytes_max);
+        let preparer = Preparer::new(self.wal_id, &segment, &self.options);
         let writer = Writer {
             wal_id: self.wal_id,
             segment,

@@ -9,7 +9,7 @@ use super::reader::{Records, SegmentReader};
 use super::report::{Cut as ReportedCut, RecoveryReport};
 use crate::error::{Result, WalError};
 use crate::format::group::{self, FLAG_CLOSE, FLAG_JUMP, FLAG_SEAL, GroupHeader, GroupPlace};
-use crate::format::record::RecordSeed;
+use crate::format::record::{RecordHeader, RecordSeed};
 use crate::format::segment::{
     Cut, DATA_START, HEADER_BYTES, HeaderError, Origin, SegmentHeader, is_temporary_name,
     parse_file_name,
@@ -592,8 +592,13 @@ impl Judge {
                     "the group does not verify, but an earlier recovery has read it",
                 ));
             }
-            self.look_ahead(&links[at..], offset)?;
-            let torn = !reader.is_blank(offset)?;
+            let groups_behind = self.look_ahead(&links[at..], offset)?;
+            let torn = groups_behind
+                || if link.header.recycled {
+                    self.is_begun(&mut reader, offset)?
+                } else {
+                    !reader.is_blank(offset)?
+                };
             return Ok(Stop {
                 link: at,
                 offset,
@@ -758,16 +763,34 @@ impl Judge {
         header.group == end.group + 1 && header.previous_crc == end.crc && in_order
     }
 
-    /// Learns what the groups behind the end of the valid chain prove to be durable.
-    fn look_ahead(&mut self, links: &[Link], mut offset: u64) -> Result<()> {
+    /// Whether the first record that would follow was written at `offset`, though its group is not
+    /// whole. In a recycled segment any bytes stand there, but no old record has that number.
+    fn is_begun(&mut self, reader: &mut SegmentReader, offset: u64) -> Result<bool> {
+        let next_lsn = self.expected.unwrap_or_default().lsn + 1;
+        for offset in [offset, align_up(offset)] {
+            let at = offset + group::HEADER_BYTES as u64;
+            let bytes = reader.bytes(at, crate::format::record::HEADER_BYTES)?;
+            let record = bytes.and_then(|bytes| RecordHeader::decode(bytes, self.seed));
+            if record.is_some_and(|record| record.lsn == next_lsn) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Learns what the groups behind the end of the valid chain prove to be durable. Returns whether
+    /// there are any.
+    fn look_ahead(&mut self, links: &[Link], mut offset: u64) -> Result<bool> {
+        let mut any = false;
         for link in links {
             let mut reader = SegmentReader::new(Arc::clone(&link.file), link.end)?;
             while let Some((at, header)) = reader.find_group(self.wal_id, link.number, offset)? {
+                any = true;
                 self.proven.learn(header.durable_lsn, header.durable_group);
                 offset = at + crate::format::GROUP_ALIGN_BYTES;
             }
             offset = DATA_START;
         }
-        Ok(())
+        Ok(any)
     }
 }

@@ -69,6 +69,7 @@ pub(crate) fn create(
         durable_lsn: 0,
         durable_group: 0,
         origin: Origin::First,
+        recycled: false,
     };
     let segment = segment::create(vfs.as_ref(), dir, header)?;
     let segments = vec![SegmentInfo {
@@ -77,7 +78,7 @@ pub(crate) fn create(
         capacity_bytes: segment.capacity_bytes,
         last_lsn: None,
     }];
-    let preparer = Preparer::new(wal_id, &segment, options.segment_bytes_max);
+    let preparer = Preparer::new(wal_id, &segment, &options);
     let writer = Writer {
         wal_id,
         segment,
