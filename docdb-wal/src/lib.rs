@@ -15,6 +15,7 @@ pub mod planted;
 mod planted;
 mod preparer;
 mod recovery;
+mod reserve;
 mod segment;
 mod stats;
 mod ticket;

@@ -661,10 +661,14 @@ impl Log {
             None,
         )?;
         let mut state = self.state.lock();
+        // Everything is durable and nothing can be appended any more, so only the marker of an idle
+        // log may be on its way.
+        while state.token == Token::Held && state.poisoned.is_none() {
+            self.group_swapped.wait(&mut state);
+        }
         if let Some(cause) = &state.poisoned {
             return Err(WalError::Poisoned(Arc::clone(cause)));
         }
-        // Everything is durable and nothing can be appended any more, so the token is free.
         debug_assert_eq!(state.token, Token::Free);
         state.token = Token::Held;
         let next_lsn = state.next_lsn;
@@ -789,6 +793,8 @@ impl Log {
                 self.advance(&mut state, end, &mut wakeups);
                 state.timers = timers;
                 self.pass_token(&mut state, &mut wakeups);
+                // A close may wait for the token.
+                self.group_swapped.notify_all();
                 Ok(())
             }
             Err(error) => {

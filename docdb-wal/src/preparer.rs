@@ -6,6 +6,8 @@ use crate::error::Result;
 use crate::format::align_up;
 use crate::format::segment::{CAPACITY_BYTES_MAX, Origin, SegmentHeader};
 use crate::options::WalOptions;
+use crate::recovery::first_capacity;
+use crate::reserve::{self, Reserve};
 use crate::segment::{
     Preparing, Retired, SEGMENT_BYTES_LEAST, Segment, capacity_for, sync_name, usable_bytes,
 };
@@ -27,19 +29,27 @@ pub(crate) struct Preparer {
     /// Files for the next segments; at most `retired_max`.
     retired: Vec<Retired>,
     retired_max: usize,
+    reserve: Reserve,
 }
 
 impl Preparer {
-    pub(crate) fn new(wal_id: u128, current: &Segment, options: &WalOptions) -> Preparer {
+    pub(crate) fn new(
+        wal_id: u128,
+        current: &Segment,
+        options: &WalOptions,
+        reserve: Reserve,
+    ) -> Preparer {
         let capacity_bytes_max = options.segment_bytes_max;
         Preparer {
             wal_id,
             next_number: current.number + 1,
-            next_capacity_bytes: grown(current.capacity_bytes, capacity_bytes_max),
+            next_capacity_bytes: grown(current.capacity_bytes, capacity_bytes_max)
+                .max(first_capacity(options, 0)),
             capacity_bytes_max,
             preparing: None,
             ready: None,
             retired: Vec::new(),
+            reserve,
             retired_max: options.recycle_segments.min(RETIRED_FILES_MAX),
         }
     }
@@ -71,6 +81,11 @@ impl Preparer {
     pub(crate) fn retired(&self) -> (u64, u64) {
         let bytes = self.retired.iter().map(|file| file.capacity_bytes).sum();
         (self.retired.len() as u64, bytes)
+    }
+
+    /// Bytes set aside for a recovery.
+    pub(crate) fn reserved_bytes(&self) -> u64 {
+        self.reserve.bytes()
     }
 
     /// A retired file that is large enough, made into the next segment but for its header. Those that
@@ -128,10 +143,17 @@ impl Preparer {
                     origin: Origin::Successor,
                     recycled: false,
                 };
-                match self.reuse(home, header)? {
+                let preparing = match self.reuse(home, header)? {
                     Some(preparing) => preparing,
                     None => Preparing::start(vfs, &home.dir, header)?,
+                };
+                // A segment that cannot be recovered on a full disk is not written to.
+                let bytes = reserve::wanted_bytes(preparing.capacity_bytes());
+                if let Err(error) = self.reserve.grow(vfs, &home.dir, bytes) {
+                    preparing.abandon(vfs);
+                    return Err(error);
                 }
+                preparing
             }
         };
         match step(&mut preparing) {

@@ -101,6 +101,10 @@ impl Preparing {
         }))
     }
 
+    pub(crate) fn capacity_bytes(&self) -> u64 {
+        self.header.capacity_bytes
+    }
+
     pub(crate) fn file(&self) -> &dyn VfsFile {
         self.segment.file.as_ref()
     }

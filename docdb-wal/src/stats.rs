@@ -80,6 +80,8 @@ pub struct WalStats {
     pub recycled_segments: u64,
     /// Bytes of these.
     pub recycled_bytes: u64,
+    /// Bytes set aside so that the log can be opened on a full disk.
+    pub reserved_bytes: u64,
     /// The LSN of the last record appended.
     pub appended_lsn: u64,
     /// The LSN up to which everything is durable.

@@ -267,13 +267,13 @@ impl Wal {
                 segments.iter().map(|s| s.capacity_bytes).sum(),
             )
         };
-        let (recycled_segments, recycled_bytes) = {
+        let (reserved_bytes, (recycled_segments, recycled_bytes)) = {
             let preparer = log.preparer.lock();
             if let Some(spare) = preparer.ready_segment() {
                 segments += 1;
                 segment_bytes += spare.capacity_bytes;
             }
-            preparer.retired()
+            (preparer.reserved_bytes(), preparer.retired())
         };
         let state = log.state.lock();
         WalStats {
@@ -282,6 +282,7 @@ impl Wal {
             segment_bytes,
             recycled_segments,
             recycled_bytes,
+            reserved_bytes,
             appended_lsn: log.reached(Reach::Appended),
             durable_lsn: log.reached(Reach::Durable),
             poisoned: state.poisoned.is_some(),

@@ -14,7 +14,8 @@ use crate::format::segment::{DATA_START, Origin, SegmentHeader};
 use crate::format::{BLOCK_BYTES, align_group, align_up};
 use crate::log::Log;
 use crate::preparer::Preparer;
-use crate::segment::{Preparing, SegmentInfo};
+use crate::reserve::{self, Reserve};
+use crate::segment::{Preparing, SEGMENT_BYTES_LEAST, SegmentInfo, capacity_for};
 use crate::wal::Wal;
 use crate::writer::{Home, Writer};
 
@@ -61,8 +62,21 @@ impl Verdict {
             origin: Origin::Recovered(self.cut),
             recycled: false,
         };
-        let mut preparing = Preparing::start(home.vfs.as_ref(), &home.dir, header)?;
-        while !preparing.step()? {}
+        let mut reserve = Reserve::find(home.vfs.as_ref(), &home.dir)?;
+        let preparing = match write_blank(&home, header) {
+            Err(error) if error.is_disk_full() => {
+                let groups = tail_bytes + align_group(group::HEADER_BYTES as u64);
+                let least = capacity_for(groups).max(SEGMENT_BYTES_LEAST);
+                let left = reserve.bytes().saturating_sub(least);
+                reserve.shrink(home.vfs.as_ref(), &home.dir, left)?;
+                let header = SegmentHeader {
+                    capacity_bytes: least,
+                    ..header
+                };
+                write_blank(&home, header)?
+            }
+            outcome => outcome?,
+        };
         let mut chain = ChainWriter {
             place: GroupPlace {
                 wal_id: self.wal_id,
@@ -97,6 +111,11 @@ impl Verdict {
         if !report.removed.is_empty() {
             home.vfs.sync_dir(&home.dir)?;
         }
+        let vfs = home.vfs.as_ref();
+        let wanted = reserve::wanted_bytes(segment.capacity_bytes);
+        reserve.shrink(vfs, &home.dir, wanted)?;
+        // If there is too little space, the next preparation of a segment tries again.
+        reserve.grow_if_possible(vfs, &home.dir, wanted)?;
         let mut segments: Vec<SegmentInfo> = self
             .kept
             .into_iter()
@@ -113,7 +132,7 @@ impl Verdict {
             capacity_bytes: segment.capacity_bytes,
             last_lsn: None,
         });
-        let preparer = Preparer::new(self.wal_id, &segment, &self.options);
+        let preparer = Preparer::new(self.wal_id, &segment, &self.options, reserve);
         let writer = Writer {
             wal_id: self.wal_id,
             segment,
@@ -155,6 +174,21 @@ impl Verdict {
             chain.write(target.file(), tail.header, records)?;
         }
         Ok(())
+    }
+}
+
+/// A new segment without groups, under its temporary name.
+fn write_blank(home: &Home, header: SegmentHeader) -> Result<Preparing> {
+    let mut preparing = Preparing::start(home.vfs.as_ref(), &home.dir, header)?;
+    loop {
+        match preparing.step() {
+            Ok(true) => return Ok(preparing),
+            Ok(false) => {}
+            Err(error) => {
+                preparing.abandon(home.vfs.as_ref());
+                return Err(error);
+            }
+        }
     }
 }
 

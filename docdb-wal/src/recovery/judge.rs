@@ -319,6 +319,8 @@ fn list(vfs: &dyn Vfs, dir: &Path) -> Result<Listing> {
                 file,
                 header,
             });
+        } else if path == crate::reserve::path(dir) {
+            // No leftover: what it holds may be needed.
         } else if is_temporary_name(&name) {
             listing.leftovers.push(path);
         } else {

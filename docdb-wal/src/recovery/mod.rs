@@ -44,6 +44,7 @@ use crate::format::segment::{
 use crate::log::Log;
 use crate::options::WalOptions;
 use crate::preparer::Preparer;
+use crate::reserve::{self, Reserve};
 use crate::segment::{self, SEGMENT_BYTES_LEAST, SegmentInfo, capacity_for};
 use crate::wal::Wal;
 use crate::writer::{Home, Writer};
@@ -71,6 +72,12 @@ pub(crate) fn create(
         origin: Origin::First,
         recycled: false,
     };
+    let mut reserve = Reserve::find(vfs.as_ref(), dir)?;
+    reserve.grow(
+        vfs.as_ref(),
+        dir,
+        reserve::wanted_bytes(header.capacity_bytes),
+    )?;
     let segment = segment::create(vfs.as_ref(), dir, header)?;
     let segments = vec![SegmentInfo {
         number: 1,
@@ -78,7 +85,7 @@ pub(crate) fn create(
         capacity_bytes: segment.capacity_bytes,
         last_lsn: None,
     }];
-    let preparer = Preparer::new(wal_id, &segment, &options);
+    let preparer = Preparer::new(wal_id, &segment, &options, reserve);
     let writer = Writer {
         wal_id,
         segment,
@@ -105,7 +112,7 @@ fn random_id(vfs: &dyn Vfs) -> u128 {
 }
 
 /// The capacity of a segment that begins a run and must hold `bytes` of groups already.
-fn first_capacity(options: &WalOptions, bytes: u64) -> u64 {
+pub(crate) fn first_capacity(options: &WalOptions, bytes: u64) -> u64 {
     let least = options.segment_bytes_min;
     let least = least.clamp(SEGMENT_BYTES_LEAST, CAPACITY_BYTES_MAX);
     crate::format::align_up(least).max(capacity_for(bytes))
