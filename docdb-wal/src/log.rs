@@ -230,16 +230,17 @@ impl Log {
         if reach == Reach::Durable {
             state.sync_wanted_lsn = lsn;
         }
-        // A record that is acknowledged at once has no ticket that would ask for what follows.
-        let mut ask = false;
-        if reach == Reach::Appended {
-            let first = state.open.records == 1;
-            if first {
-                state.timers.appended(self.home.vfs.now());
-            }
-            ask = (first || state.open.records_bytes() >= WRITE_BYTES_MIN)
-                && self.wants_driver(&mut state);
+        let first = mode.reach() == Reach::Appended && state.open.records == 1;
+        if first {
+            // Also for a record that asks for more than the mode: its ticket may be dropped.
+            state.timers.appended(self.home.vfs.now());
         }
+        // A record that is acknowledged at once has no ticket that would ask for what follows.
+        let ask = reach == Reach::Appended
+            && (first
+                || state.timers.wants_driver(mode).is_some()
+                || state.open.records_bytes() >= WRITE_BYTES_MIN)
+            && self.wants_driver(&mut state);
         drop(state);
         if ask {
             self.driver.request(&self.handle());

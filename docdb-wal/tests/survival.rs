@@ -7,12 +7,13 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use docdb_wal::vfs::Vfs;
 use docdb_wal::vfs::sim::{CrashPolicy, Fault, FaultKind, SectorSize, SimVfs};
 use docdb_wal::{
-    Body, Durability, ManualDriver, Record, Recovery, RecoveryReport, Wal, WalOptions,
+    Body, Durability, FlushDriver, ManualDriver, Record, Recovery, RecoveryReport, Wal, WalOptions,
 };
 
 const INTERVAL: Duration = Duration::from_millis(10);
@@ -216,12 +217,14 @@ fn every_mode_keeps_its_promise_at_every_operation() {
             let ended = work(&vfs, mode, &mut promise).is_ok();
             let context = |policy: &CrashPolicy| format!("{mode}, operation {at_op}, {policy:?}");
             let disk = vfs.fork_crash(&CrashPolicy::Kill);
-            if states.insert((disk.image_hash(), promise)) {
+            let seen = disk.fork_crash(&CrashPolicy::KeepAll).image_hash();
+            // What is in flight on this disk is not in the hash of the medium.
+            if states.insert((disk.image_hash(), Some(seen), promise)) {
                 check(&disk, mode, promise.killed, &context(&CrashPolicy::Kill));
             }
             for policy in power_losses(at_op) {
                 let disk = vfs.fork_crash(&policy);
-                if states.insert((disk.image_hash(), promise)) {
+                if states.insert((disk.image_hash(), None, promise)) {
                     check(&disk, mode, promise.power_lost, &context(&policy));
                 }
             }
@@ -280,6 +283,63 @@ fn memory_is_written_when_its_time_comes() {
     wal.timed_step().unwrap();
     let killed = vfs.fork_crash(&CrashPolicy::Kill);
     assert_eq!(open(&killed, mode, "").unwrap().2, [1, 2, 3, 4, 5]);
+}
+
+/// A driver that only counts how often it was asked.
+#[derive(Debug, Default)]
+struct Asked(AtomicUsize);
+
+impl FlushDriver for Asked {
+    fn request(&self, _wal: &Wal) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn a_driver_that_sleeps_until_the_idle_marker_is_asked_for_what_is_due_before() {
+    for mode in [Durability::Interval(INTERVAL), Durability::Memory(INTERVAL)] {
+        let vfs = SimVfs::new(1);
+        vfs.create_dir(&dir()).unwrap();
+        let shared: Arc<dyn Vfs> = Arc::new(vfs.clone());
+        let asked = Arc::new(Asked::default());
+        let mut options = options(mode);
+        // Large enough that no segment is to be prepared.
+        options.segment_bytes_min = 64 << 10;
+        let wal = Wal::create(shared, &dir(), options, asked.clone()).unwrap();
+        for lsn in 1..=3 {
+            let before = asked.0.load(Ordering::SeqCst);
+            wal.append(1, &payload(lsn)).unwrap().wait().unwrap();
+            assert!(asked.0.load(Ordering::SeqCst) > before, "{mode}: {lsn}");
+            assert!(!wal.flush_step().unwrap());
+            assert_eq!(wal.timed_step().unwrap(), Some(vfs.now() + INTERVAL));
+            vfs.advance(INTERVAL);
+            // The next thing to do is the marker, which is further away than an interval.
+            let marker = wal.timed_step().unwrap().unwrap();
+            assert!(marker > vfs.now() + INTERVAL, "{mode}");
+        }
+    }
+}
+
+#[test]
+fn a_dropped_ticket_that_asked_for_more_keeps_what_the_mode_promises() {
+    let vfs = SimVfs::new(1);
+    vfs.create_dir(&dir()).unwrap();
+    let mode = Durability::Memory(INTERVAL);
+    let shared: Arc<dyn Vfs> = Arc::new(vfs.clone());
+    let wal = Wal::create(shared, &dir(), options(mode), Arc::new(ManualDriver)).unwrap();
+    let payload = payload(1);
+    let record = Record {
+        stamp: 1,
+        kind: 1,
+        head: &[],
+        body: Body::Slice(&payload),
+        payload_crc: crc32(&payload),
+    };
+    drop(wal.append_record_as(&record, Durability::Os).unwrap());
+    vfs.advance(INTERVAL);
+    wal.timed_step().unwrap();
+    let killed = vfs.fork_crash(&CrashPolicy::Kill);
+    assert_eq!(open(&killed, mode, "").unwrap().2, [1]);
 }
 
 #[test]

@@ -34,6 +34,9 @@ impl fmt::Debug for HookVfs {
 
 impl Vfs for HookVfs {
     fn open(&self, path: &Path, mode: OpenMode) -> Result<Arc<dyn VfsFile>> {
+        if mode == OpenMode::CreateNew {
+            (self.hook)(IoOp::Open, path);
+        }
         Ok(Arc::new(HookFile {
             inner: self.inner.open(path, mode)?,
             path: path.to_path_buf(),
@@ -130,6 +133,7 @@ impl VfsFile for HookFile {
     }
 
     fn set_len(&self, len: u64) -> Result<()> {
+        (self.hook)(IoOp::SetLen, &self.path);
         self.inner.set_len(len)
     }
 
