@@ -3,6 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+/// How many classes of sizes groups are counted in.
+const SIZE_CLASSES: usize = 24;
+
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     groups: AtomicU64,
@@ -12,6 +15,7 @@ pub(crate) struct Counters {
     flush_nanos: AtomicU64,
     flush_nanos_max: AtomicU64,
     last_flush_nanos: AtomicU64,
+    group_sizes: [AtomicU64; SIZE_CLASSES],
 }
 
 impl Counters {
@@ -25,6 +29,10 @@ impl Counters {
         self.flush_nanos_max.fetch_max(nanos, Ordering::Relaxed);
         self.last_flush_nanos
             .store(now.as_nanos() as u64, Ordering::Relaxed);
+        if let Some(class) = records.checked_ilog2() {
+            let class = (class as usize).min(SIZE_CLASSES - 1);
+            self.group_sizes[class].fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn read(&self) -> FlushStats {
@@ -42,6 +50,9 @@ impl Counters {
             ),
             flush_max: Duration::from_nanos(self.flush_nanos_max.load(Ordering::Relaxed)),
             last_flush: Duration::from_nanos(self.last_flush_nanos.load(Ordering::Relaxed)),
+            group_sizes: std::array::from_fn(|class| {
+                self.group_sizes[class].load(Ordering::Relaxed)
+            }),
         }
     }
 }
@@ -64,6 +75,9 @@ pub struct FlushStats {
     pub flush_max: Duration,
     /// When the last group was durable, by the clock of the file system seam.
     pub last_flush: Duration,
+    /// Groups by their number of records: 1, 2 to 3, 4 to 7, and so on, each class up to twice the one
+    /// before.
+    pub group_sizes: [u64; SIZE_CLASSES],
 }
 
 /// The state of a log.
@@ -88,4 +102,22 @@ pub struct WalStats {
     pub durable_lsn: u64,
     /// Whether a failed write or sync has ended the log's writing.
     pub poisoned: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_are_counted_by_the_power_of_two_below_their_size() {
+        let counters = Counters::default();
+        for records in [0, 1, 2, 3, 4, 1_000, u64::MAX] {
+            counters.flushed(records, 0, Duration::ZERO, Duration::ZERO);
+        }
+        let mut expected = [0; SIZE_CLASSES];
+        for (class, groups) in [(0, 1), (1, 2), (2, 1), (9, 1), (SIZE_CLASSES - 1, 1)] {
+            expected[class] = groups;
+        }
+        assert_eq!(counters.read().group_sizes, expected);
+    }
 }

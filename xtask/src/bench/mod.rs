@@ -14,6 +14,8 @@ mod json;
 mod report;
 mod sample;
 mod served;
+mod wal;
+mod wal_report;
 
 use device::Device;
 use report::{Report, Row};
@@ -32,7 +34,10 @@ const DEVICE_SHARE: u32 = 4;
 
 /// Options of `cargo xtask bench`.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Options {
+    #[command(subcommand)]
+    part: Option<Part>,
     /// How often every case is run; the runs of all cases alternate
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=100))]
     repeats: u64,
@@ -55,6 +60,12 @@ pub(crate) struct Options {
     /// Tiny runs, to see that it works
     #[arg(long)]
     smoke: bool,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Part {
+    /// Measure the write-ahead log alone, beside okaywal, raft-engine and the bare disk
+    Wal(wal::Options),
 }
 
 /// One thing to measure. Every run of it starts on an empty directory.
@@ -214,6 +225,9 @@ struct Context {
 
 /// Runs all cases and prints the table.
 pub(crate) fn run(options: Options) -> Result<ExitCode, Box<dyn Error>> {
+    if let Some(Part::Wal(options)) = &options.part {
+        return wal::run(options);
+    }
     let chosen = |case: &Case| {
         let name = format!("{} {}", case.target_row(), case.name());
         options.only.as_ref().is_none_or(|only| name.contains(only))
