@@ -37,7 +37,7 @@ const AWAITED: usize = 1_000;
 const DEVICE_SHARE: u32 = 4;
 
 const USAGE: &str = "options: --dir DIR [--repeats N] [--seconds S] [--memory-bytes N] \
-                     [--replay-bytes N] [--only TEXT]";
+                     [--replay-bytes N] [--only TEXT] [--log LOG]";
 
 /// How the logs are set up: printed with the figures.
 const SETTINGS: &[(&str, &str)] = &[
@@ -74,6 +74,8 @@ struct Options {
     memory_bytes: u64,
     replay_bytes: u64,
     only: Option<String>,
+    /// Only this log and the device.
+    log: Option<String>,
 }
 
 impl Options {
@@ -85,6 +87,7 @@ impl Options {
             memory_bytes: 4 << 30,
             replay_bytes: 1 << 30,
             only: None,
+            log: None,
         };
         while let Some(name) = arguments.next() {
             let value = arguments.next().ok_or(USAGE)?;
@@ -95,6 +98,7 @@ impl Options {
                 "--memory-bytes" => options.memory_bytes = value.parse()?,
                 "--replay-bytes" => options.replay_bytes = value.parse()?,
                 "--only" => options.only = Some(value),
+                "--log" => options.log = Some(value),
                 _ => return Err(USAGE.into()),
             }
         }
@@ -256,7 +260,8 @@ fn run(options: &Options) -> Result<(), Failure> {
             print(*work, "device", repeat, sample);
             // Each time another log is first.
             let mut logs = work.logs().to_vec();
-            let first = repeat as usize % logs.len();
+            logs.retain(|log| options.log.as_deref().is_none_or(|only| only == *log));
+            let first = repeat as usize % logs.len().max(1);
             logs.rotate_left(first);
             for log in logs {
                 let dir = options.dir.join("log");

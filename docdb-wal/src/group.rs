@@ -3,6 +3,7 @@
 use std::io::IoSlice;
 
 use bytes::Bytes;
+use docdb_vfs::VfsFile;
 
 use crate::format::group::HEADER_BYTES;
 use crate::format::record::{self, RecordHeader, RecordSeed};
@@ -171,9 +172,33 @@ impl GroupBuffer {
         self.buffer[..HEADER_BYTES].copy_from_slice(header);
     }
 
-    /// The group as it goes to the device, padded with zeros to where the next may start: to the end
-    /// of its last block if it is synced.
-    pub(crate) fn slices(&self, synced: bool) -> Vec<IoSlice<'_>> {
+    /// Writes the group at `offset`, padded with zeros to where the next may start: to the end of its
+    /// last block if it is synced.
+    pub(crate) fn write_to(
+        &mut self,
+        file: &dyn VfsFile,
+        offset: u64,
+        synced: bool,
+    ) -> docdb_vfs::Result<()> {
+        let length = self.bytes();
+        let end = if synced {
+            align_up(length)
+        } else {
+            align_group(length)
+        };
+        let padding = (end - length) as usize;
+        if !self.links.is_empty() {
+            return file.write_vectored_all_at(&self.slices(padding), offset);
+        }
+        // One buffer needs no list of them, here and in the kernel.
+        let records_end = self.buffer.len();
+        self.buffer.resize(records_end + padding, 0);
+        let written = file.write_all_at(&self.buffer, offset);
+        self.buffer.truncate(records_end);
+        written
+    }
+
+    fn slices(&self, padding: usize) -> Vec<IoSlice<'_>> {
         let mut slices = Vec::with_capacity(2 * self.links.len() + 2);
         let mut at = 0;
         for link in &self.links {
@@ -182,13 +207,7 @@ impl GroupBuffer {
             at = link.at;
         }
         slices.push(IoSlice::new(&self.buffer[at..]));
-        let length = self.bytes();
-        let end = if synced {
-            align_up(length)
-        } else {
-            align_group(length)
-        };
-        slices.push(IoSlice::new(&ZEROS[..(end - length) as usize]));
+        slices.push(IoSlice::new(&ZEROS[..padding]));
         slices
     }
 }

@@ -482,6 +482,11 @@ impl Log {
                     group.reset();
                     state.recycled = Some(group);
                 }
+                if wakeups.settled.len() > state.open.records as usize {
+                    // Most of the next group's records are still to be appended, by those who wake
+                    // now: the token is kept while they are woken, so that they share it.
+                    state = self.wake_threads(state, &mut wakeups.settled);
+                }
                 self.pass_token(&mut state, &mut wakeups);
             }
             Err(error) => {
@@ -491,6 +496,23 @@ impl Log {
         }
         drop(state);
         self.wake(wakeups);
+    }
+
+    /// Wakes the threads among those settled, with no lock held. Tasks stay: waking one runs code of
+    /// others, which must not happen while the token is held.
+    fn wake_threads<'a>(
+        &'a self,
+        state: MutexGuard<'a, State>,
+        settled: &mut Vec<Waiter>,
+    ) -> MutexGuard<'a, State> {
+        drop(state);
+        let (threads, tasks) = settled.drain(..).partition(Waiter::is_thread);
+        *settled = tasks;
+        let threads: Vec<Waiter> = threads;
+        for waiter in threads {
+            waiter.settle();
+        }
+        self.state.lock()
     }
 
     /// Makes known how far the log has got.
@@ -606,7 +628,7 @@ impl Log {
     pub(crate) fn prepare_step(&self) -> Result<bool> {
         {
             let state = self.state.lock();
-            if !state.wants_segment(self.home.vfs.now()) {
+            if !state.wants_segment(|| self.home.vfs.now()) {
                 return Ok(false);
             }
         }
@@ -713,8 +735,9 @@ impl Log {
             return false;
         }
         let timer = state.timers.wants_driver(self.options.durability);
-        let wanted =
-            timer.is_some() || self.needs_flush(state) || state.wants_segment(self.home.vfs.now());
+        let wanted = timer.is_some()
+            || self.needs_flush(state)
+            || state.wants_segment(|| self.home.vfs.now());
         state.driver_asked = wanted;
         if timer.is_some() {
             state.timers.set_driver_comes(timer);
@@ -835,13 +858,13 @@ impl State {
         }
     }
 
-    fn wants_segment(&self, now: Duration) -> bool {
+    fn wants_segment(&self, now: impl FnOnce() -> Duration) -> bool {
         self.poisoned.is_none()
             && !self.closed
             && !self.rotating
             && self.spare_room_bytes == 0
             && self.current_room_bytes < self.prepare_below_bytes
-            && now >= self.prepare_not_before
+            && now() >= self.prepare_not_before
     }
 }
 

@@ -70,6 +70,10 @@ impl Parked {
 }
 
 impl Waiter {
+    pub(crate) fn is_thread(&self) -> bool {
+        matches!(self.wake, Wake::Thread(_))
+    }
+
     /// Tells the waiter to look again. Called with no lock held.
     pub(crate) fn settle(self) {
         match self.wake {

@@ -48,9 +48,7 @@ impl Writer {
         };
         let (bytes, crc) = header.encode(self.place());
         group.set_header(&bytes);
-        self.segment
-            .file
-            .write_vectored_all_at(&group.slices(sync), self.position)?;
+        group.write_to(self.segment.file.as_ref(), self.position, sync)?;
         self.advance(group.bytes(), crc);
         self.written_lsn = group.last_lsn;
         if sync { self.sync() } else { Ok(()) }
