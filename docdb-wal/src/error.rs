@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use docdb_vfs::IoError;
 
+use crate::lsn::Lsn;
+
 /// The result of an operation on a log.
 pub type Result<T> = std::result::Result<T, WalError>;
 
@@ -41,6 +43,13 @@ pub enum WalError {
         bytes: u64,
         /// The limit in bytes.
         limit_bytes: u64,
+    },
+    /// The record is older than what the log still has.
+    NotRetained {
+        /// The record that was wanted.
+        lsn: Lsn,
+        /// The oldest that there is, or will be.
+        oldest: Lsn,
     },
     /// There is no log in the directory.
     NotFound(PathBuf),
@@ -109,6 +118,12 @@ impl fmt::Display for WalError {
                 write!(
                     f,
                     "a record of {bytes} bytes exceeds the limit of {limit_bytes} bytes"
+                )
+            }
+            WalError::NotRetained { lsn, oldest } => {
+                write!(
+                    f,
+                    "record {lsn} is not in the log any more, which begins with {oldest}"
                 )
             }
             WalError::NotFound(path) => write!(f, "there is no log in {}", path.display()),

@@ -6,6 +6,7 @@ mod error;
 mod format;
 mod group;
 mod log;
+mod log_reader;
 mod lsn;
 mod options;
 #[cfg(feature = "planted-bugs")]
@@ -29,6 +30,7 @@ pub use driver::{FlushDriver, ManualDriver, ThreadDriver};
 pub use durability::{Durability, UnknownDurability};
 pub use error::{Result, WalError};
 pub use group::{Body, Record};
+pub use log_reader::LogReader;
 pub use lsn::Lsn;
 pub use options::WalOptions;
 pub use recovery::{Cut, Recovery, RecoveryReport, Replayed, Verdict};

@@ -546,12 +546,7 @@ impl Log {
                     if let Some(current) = segments.last_mut() {
                         current.last_lsn = Some(group.first_lsn - 1);
                     }
-                    segments.push(SegmentInfo {
-                        number: next.number,
-                        path: next.path.clone(),
-                        capacity_bytes: next.capacity_bytes,
-                        last_lsn: None,
-                    });
+                    segments.push(SegmentInfo::of(&next));
                     drop(segments);
                     writer.rotate(next, group.first_lsn)?;
                 }
@@ -643,9 +638,11 @@ impl Log {
 
     /// Takes a retired segment's name away: its file is removed, or gets a temporary name if it is to
     /// serve again.
-    pub(crate) fn take_name(&self, segment: &SegmentInfo) -> Result<Option<Retired>> {
+    pub(crate) fn take_name(&self, segment: SegmentInfo) -> Result<Option<Retired>> {
         let vfs = self.home.vfs.as_ref();
-        let wanted = self.preparer.lock().wants_retired(segment.capacity_bytes);
+        // Readers pin segments only while none is retired. The list of segments has one pin too.
+        let is_read = Arc::strong_count(&segment.pin) > 2;
+        let wanted = !is_read && self.preparer.lock().wants_retired(segment.capacity_bytes);
         if !wanted {
             vfs.remove_file(&segment.path)?;
             return Ok(None);

@@ -204,6 +204,27 @@ pub(crate) struct SegmentInfo {
     pub(crate) number: u64,
     pub(crate) path: PathBuf,
     pub(crate) capacity_bytes: u64,
-    /// The LSN of the last record in it or before it; `None` for the one being written.
+    /// The LSN of the last record in it or before it; `None` for the one being written. In segments
+    /// that the recovery did not read, no record has a higher one.
     pub(crate) last_lsn: Option<u64>,
+    /// Bytes from here on are void.
+    pub(crate) end_bytes: u64,
+    pub(crate) pin: Pin,
+}
+
+/// Held by whoever reads a segment: its file is not written to while somebody else holds it.
+pub(crate) type Pin = Arc<()>;
+
+impl SegmentInfo {
+    /// The segment that is about to be written.
+    pub(crate) fn of(segment: &Segment) -> SegmentInfo {
+        SegmentInfo {
+            number: segment.number,
+            path: segment.path.clone(),
+            capacity_bytes: segment.capacity_bytes,
+            last_lsn: None,
+            end_bytes: segment.capacity_bytes,
+            pin: Pin::default(),
+        }
+    }
 }

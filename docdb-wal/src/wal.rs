@@ -12,6 +12,7 @@ use crate::durability::{Durability, Reach};
 use crate::error::{Result, WalError};
 use crate::group::{Body, Record};
 use crate::log::Log;
+use crate::log_reader::{self, LogReader};
 use crate::lsn::Lsn;
 use crate::options::WalOptions;
 use crate::recovery;
@@ -236,7 +237,8 @@ impl Wal {
             .cloned()
             .collect();
         unneeded.truncate(unneeded.len().saturating_sub(log.options.keep_segments));
-        for segment in &unneeded {
+        let count = unneeded.len();
+        for segment in unneeded {
             if let Some(error) = self.poisoned() {
                 return Err(error);
             }
@@ -254,7 +256,24 @@ impl Wal {
                 log.preparer.lock().keep_retired(retired);
             }
         }
-        Ok(unneeded.len())
+        Ok(count)
+    }
+
+    /// Reads the records from `lsn` on, beside those who write. See [`LogReader`].
+    ///
+    /// # Errors
+    /// [`WalError::NotRetained`] if the record has been retired; [`WalError::Corrupt`];
+    /// [`WalError::Io`].
+    pub fn read_from(&self, lsn: Lsn) -> Result<LogReader> {
+        LogReader::new(Arc::clone(&self.log), lsn)
+    }
+
+    /// The number from which on the log can be [read](Wal::read_from).
+    ///
+    /// # Errors
+    /// [`WalError::Corrupt`]; [`WalError::Io`].
+    pub fn oldest_lsn(&self) -> Result<Lsn> {
+        Ok(Lsn(log_reader::oldest_lsn(&self.log)?))
     }
 
     /// Figures of the log.

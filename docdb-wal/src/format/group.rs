@@ -99,6 +99,11 @@ impl GroupHeader {
         Some((header, crc))
     }
 
+    /// The LSN of the last record; in a group without records, of the one before it.
+    pub(crate) fn last_lsn(&self) -> u64 {
+        (self.first_lsn + u64::from(self.records)).saturating_sub(1)
+    }
+
     pub(crate) fn has(&self, flag: u32) -> bool {
         self.flags & flag != 0
     }

@@ -15,7 +15,7 @@ use crate::format::{BLOCK_BYTES, align_group, align_up};
 use crate::log::Log;
 use crate::preparer::Preparer;
 use crate::reserve::{self, Reserve};
-use crate::segment::{Preparing, SEGMENT_BYTES_LEAST, SegmentInfo, capacity_for};
+use crate::segment::{Pin, Preparing, SEGMENT_BYTES_LEAST, SegmentInfo, capacity_for};
 use crate::wal::Wal;
 use crate::writer::{Home, Writer};
 
@@ -124,14 +124,11 @@ impl Verdict {
                 path: kept.path,
                 capacity_bytes: kept.capacity_bytes,
                 last_lsn: Some(kept.last_lsn),
+                end_bytes: kept.end_bytes,
+                pin: Pin::default(),
             })
             .collect();
-        segments.push(SegmentInfo {
-            number: segment.number,
-            path: segment.path.clone(),
-            capacity_bytes: segment.capacity_bytes,
-            last_lsn: None,
-        });
+        segments.push(SegmentInfo::of(&segment));
         let preparer = Preparer::new(self.wal_id, &segment, &self.options, reserve);
         let writer = Writer {
             wal_id: self.wal_id,

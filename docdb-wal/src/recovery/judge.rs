@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use docdb_vfs::{OpenMode, Vfs, VfsFile};
 
-use super::reader::{Records, SegmentReader};
+use super::reader::{ChainEnd, Records, SegmentReader};
 use super::report::{Cut as ReportedCut, RecoveryReport};
 use crate::error::{Result, WalError};
-use crate::format::group::{self, FLAG_CLOSE, FLAG_JUMP, FLAG_SEAL, GroupHeader, GroupPlace};
+use crate::format::group::{self, FLAG_CLOSE, FLAG_SEAL, GroupHeader, GroupPlace};
 use crate::format::record::{RecordHeader, RecordSeed};
 use crate::format::segment::{
     Cut, DATA_START, HEADER_BYTES, HeaderError, Origin, SegmentHeader, is_temporary_name,
@@ -77,6 +77,8 @@ pub(super) struct KeptSegment {
     pub(super) path: PathBuf,
     pub(super) capacity_bytes: u64,
     pub(super) last_lsn: u64,
+    /// Bytes from here on are void.
+    pub(super) end_bytes: u64,
 }
 
 /// What is proven durable.
@@ -93,12 +95,8 @@ impl Proven {
     }
 
     fn covers(&self, group: &GroupHeader) -> bool {
-        group.group <= self.group || (group.records > 0 && last_lsn(group) <= self.lsn)
+        group.group <= self.group || (group.records > 0 && group.last_lsn() <= self.lsn)
     }
-}
-
-fn last_lsn(header: &GroupHeader) -> u64 {
-    (header.first_lsn + u64::from(header.records)).saturating_sub(1)
 }
 
 struct SegmentFile {
@@ -228,6 +226,12 @@ impl Recovery {
             }
         }
         kept.retain(|segment| segment.number <= cut.segment);
+        if let Some(segment) = kept.last_mut()
+            && segment.number == cut.segment
+        {
+            segment.end_bytes = cut.offset;
+            segment.last_lsn = cut.last_lsn;
+        }
         report.cut = stop.torn.then(|| ReportedCut {
             path: link.path.clone(),
             offset: stop.offset,
@@ -516,17 +520,10 @@ fn start(chain: &Chain, options: &WalOptions, dir: &Path) -> Result<(usize, Vec<
             path: link.path.clone(),
             capacity_bytes: link.header.capacity_bytes,
             last_lsn: start_lsn.0.saturating_sub(1),
+            end_bytes: link.end,
         })
         .collect();
     Ok((first, older))
-}
-
-/// The end of the valid chain so far.
-#[derive(Debug, Clone, Copy, Default)]
-struct ChainEnd {
-    lsn: u64,
-    group: u64,
-    crc: u32,
 }
 
 struct Judge {
@@ -570,6 +567,7 @@ impl Judge {
                 path: link.path.clone(),
                 capacity_bytes: link.header.capacity_bytes,
                 last_lsn: self.expected.unwrap_or_default().lsn,
+                end_bytes: link.end,
             });
             if link.cut_here && [offset, align_up(offset)].contains(&link.end) {
                 continue;
@@ -700,18 +698,7 @@ impl Judge {
                 .take_while(|group| proven.covers(&group.header))
                 .count();
             self.tail.drain(..known);
-            let lsn = if header.records > 0 {
-                last_lsn(&header)
-            } else if header.has(FLAG_JUMP) {
-                header.first_lsn - 1
-            } else {
-                end.lsn
-            };
-            self.expected = Some(ChainEnd {
-                lsn,
-                group: header.group,
-                crc,
-            });
+            self.expected = Some(end.and(&header, crc));
             self.clean = header.has(FLAG_CLOSE);
             offset += align_group((group::HEADER_BYTES + header.records_bytes as usize) as u64);
             if header.has(FLAG_SEAL) {
@@ -752,17 +739,9 @@ impl Judge {
             return false;
         }
         // Reading starts in the middle of the log: its first group says where.
-        let end = *self.expected.get_or_insert(ChainEnd {
-            lsn: header.first_lsn - 1,
-            group: header.group - 1,
-            crc: header.previous_crc,
-        });
-        let in_order = if header.has(FLAG_JUMP) {
-            header.first_lsn > end.lsn && header.records == 0
-        } else {
-            header.first_lsn == end.lsn + 1
-        };
-        header.group == end.group + 1 && header.previous_crc == end.crc && in_order
+        self.expected
+            .get_or_insert(ChainEnd::before(header))
+            .is_followed_by(header)
     }
 
     /// Whether the first record that would follow was written at `offset`, though its group is not

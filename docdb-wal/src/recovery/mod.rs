@@ -25,7 +25,7 @@
 
 mod act;
 mod judge;
-mod reader;
+pub(crate) mod reader;
 mod report;
 
 use std::path::Path;
@@ -79,12 +79,7 @@ pub(crate) fn create(
         reserve::wanted_bytes(header.capacity_bytes),
     )?;
     let segment = segment::create(vfs.as_ref(), dir, header)?;
-    let segments = vec![SegmentInfo {
-        number: 1,
-        path: segment.path.clone(),
-        capacity_bytes: segment.capacity_bytes,
-        last_lsn: None,
-    }];
+    let segments = vec![SegmentInfo::of(&segment)];
     let preparer = Preparer::new(wal_id, &segment, &options, reserve);
     let writer = Writer {
         wal_id,

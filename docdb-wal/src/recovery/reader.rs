@@ -5,7 +5,7 @@ use std::sync::Arc;
 use docdb_vfs::VfsFile;
 
 use crate::error::Result;
-use crate::format::group::{self, GroupHeader, GroupPlace};
+use crate::format::group::{self, FLAG_JUMP, GroupHeader, GroupPlace};
 use crate::format::record::{self, RecordHeader, RecordSeed};
 use crate::format::{BLOCK_BYTES, GROUP_ALIGN_BYTES};
 
@@ -18,7 +18,7 @@ static ZERO_BLOCK: [u8; BLOCK_BYTES as usize] = [0; BLOCK_BYTES as usize];
 
 /// Sequential positional reads through a window; what lies beyond the end of the file is absent, an
 /// error is an error.
-pub(super) struct SegmentReader {
+pub(crate) struct SegmentReader {
     file: Arc<dyn VfsFile>,
     window: Vec<u8>,
     window_start: u64,
@@ -27,7 +27,7 @@ pub(super) struct SegmentReader {
 
 impl SegmentReader {
     /// Reads `file` up to `end`, or to the end of the file if that comes first.
-    pub(super) fn new(file: Arc<dyn VfsFile>, end: u64) -> Result<SegmentReader> {
+    pub(crate) fn new(file: Arc<dyn VfsFile>, end: u64) -> Result<SegmentReader> {
         let end = end.min(file.len()?);
         Ok(SegmentReader {
             file,
@@ -37,12 +37,17 @@ impl SegmentReader {
         })
     }
 
-    pub(super) fn end(&self) -> u64 {
+    /// Reads everything anew from here on: the file may have been written to.
+    pub(crate) fn forget(&mut self) {
+        self.window.clear();
+    }
+
+    pub(crate) fn end(&self) -> u64 {
         self.end
     }
 
     /// `length` bytes at `offset`, or `None` if the file does not hold them.
-    pub(super) fn bytes(&mut self, offset: u64, length: usize) -> Result<Option<&[u8]>> {
+    pub(crate) fn bytes(&mut self, offset: u64, length: usize) -> Result<Option<&[u8]>> {
         if offset
             .checked_add(length as u64)
             .is_none_or(|end| end > self.end)
@@ -66,13 +71,13 @@ impl SegmentReader {
     }
 
     /// The valid group header at `place`, whatever its records are.
-    pub(super) fn header(&mut self, place: GroupPlace) -> Result<Option<(GroupHeader, u32)>> {
+    pub(crate) fn header(&mut self, place: GroupPlace) -> Result<Option<(GroupHeader, u32)>> {
         let bytes = self.bytes(place.offset, group::HEADER_BYTES)?;
         Ok(bytes.and_then(|bytes| GroupHeader::decode(bytes, place)))
     }
 
     /// The bytes of the records of the group whose header stands at `place`, if all of them verify.
-    pub(super) fn records(
+    pub(crate) fn records(
         &mut self,
         place: GroupPlace,
         header: &GroupHeader,
@@ -89,7 +94,7 @@ impl SegmentReader {
     }
 
     /// The first place at or after `offset` at which a valid group header stands, and that header.
-    pub(super) fn find_group(
+    pub(crate) fn find_group(
         &mut self,
         wal_id: u128,
         segment: u64,
@@ -109,7 +114,7 @@ impl SegmentReader {
     }
 
     /// Whether nothing was ever written at `offset` or after it.
-    pub(super) fn is_blank(&mut self, mut offset: u64) -> Result<bool> {
+    pub(crate) fn is_blank(&mut self, mut offset: u64) -> Result<bool> {
         while offset < self.end {
             let length = BLOCK_BYTES.min(self.end - offset);
             let bytes = self.bytes(offset, length as usize)?;
@@ -119,6 +124,51 @@ impl SegmentReader {
             offset += length;
         }
         Ok(true)
+    }
+}
+
+/// The end of a valid chain of groups so far.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ChainEnd {
+    pub(crate) lsn: u64,
+    pub(crate) group: u64,
+    pub(crate) crc: u32,
+}
+
+impl ChainEnd {
+    /// The end that `header` claims to follow. Its numbers must have been checked.
+    pub(crate) fn before(header: &GroupHeader) -> ChainEnd {
+        ChainEnd {
+            lsn: header.first_lsn - 1,
+            group: header.group - 1,
+            crc: header.previous_crc,
+        }
+    }
+
+    /// Whether a group with this header continues the chain.
+    pub(crate) fn is_followed_by(&self, header: &GroupHeader) -> bool {
+        let in_order = if header.has(FLAG_JUMP) {
+            header.first_lsn > self.lsn && header.records == 0
+        } else {
+            header.first_lsn == self.lsn + 1
+        };
+        header.group == self.group + 1 && header.previous_crc == self.crc && in_order
+    }
+
+    /// The end behind a group that continues the chain and whose header has this CRC.
+    pub(crate) fn and(&self, header: &GroupHeader, crc: u32) -> ChainEnd {
+        let lsn = if header.records > 0 {
+            header.last_lsn()
+        } else if header.has(FLAG_JUMP) {
+            header.first_lsn - 1
+        } else {
+            self.lsn
+        };
+        ChainEnd {
+            lsn,
+            group: header.group,
+            crc,
+        }
     }
 }
 
@@ -146,9 +196,9 @@ fn verify(bytes: &[u8], header: &GroupHeader, seed: RecordSeed) -> bool {
 }
 
 /// The records of a group, one after the other; ends early where the bytes make no sense.
-pub(super) struct Records<'a> {
-    pub(super) bytes: &'a [u8],
-    pub(super) seed: RecordSeed,
+pub(crate) struct Records<'a> {
+    pub(crate) bytes: &'a [u8],
+    pub(crate) seed: RecordSeed,
 }
 
 impl<'a> Iterator for Records<'a> {
