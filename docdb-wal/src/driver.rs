@@ -4,12 +4,11 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::thread::{JoinHandle, ThreadId};
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
-
 use crate::Wal;
+use crate::sync::thread::{self, JoinHandle, ThreadId};
+use crate::sync::{Condvar, Mutex};
 
 /// Told by a log that there is background work: records that no blocked thread will flush, or a
 /// segment to prepare.
@@ -70,7 +69,7 @@ impl ThreadDriver {
     pub fn start() -> std::io::Result<ThreadDriver> {
         let shared = Arc::new(Shared::default());
         let in_thread = Arc::clone(&shared);
-        let thread = std::thread::Builder::new()
+        let thread = thread::Builder::new()
             .name("docdb-wal-flush".to_owned())
             .spawn(move || in_thread.run())?;
         let thread_id = thread.thread().id();
@@ -97,7 +96,7 @@ impl Drop for ThreadDriver {
         self.shared.queue.lock().stop = true;
         self.shared.wake.notify_all();
         // The last handle of a log may be dropped by the thread itself, and the driver with it.
-        if std::thread::current().id() != self.thread_id
+        if thread::current().id() != self.thread_id
             && let Some(thread) = self.thread.lock().take()
         {
             let _ = thread.join();

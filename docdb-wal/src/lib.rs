@@ -19,6 +19,7 @@ mod recovery;
 mod reserve;
 mod segment;
 mod stats;
+mod sync;
 mod ticket;
 mod timers;
 mod waiters;

@@ -13,11 +13,8 @@
 //! - a failed flush wakes everybody.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 use std::time::Duration;
-
-use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::driver::FlushDriver;
 use crate::durability::{Durability, Reach};
@@ -31,6 +28,8 @@ use crate::planted::{Bug, is_planted};
 use crate::preparer::Preparer;
 use crate::segment::{Retired, Segment, SegmentInfo};
 use crate::stats::Counters;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Condvar, Mutex, MutexGuard, thread};
 use crate::timers::{Task, Timers};
 use crate::waiters::{Goal, Parked, Waiter, Waiters, Wake};
 use crate::wal::Wal;
@@ -60,8 +59,8 @@ pub(crate) struct Log {
     pub(crate) durable_lsn: AtomicU64,
     durable_group: AtomicU64,
     pub(crate) state: Mutex<State>,
-    /// Signalled when the open group was swapped out, when the token became free while records wait,
-    /// when a rotation has taken the prepared segment, and when the log is poisoned or closed.
+    /// Signalled when the open group was swapped out, when the token became free, when a rotation has
+    /// taken the prepared segment, and when the log is poisoned or closed.
     group_swapped: Condvar,
     pub(crate) writer: Mutex<Writer>,
     pub(crate) preparer: Mutex<Preparer>,
@@ -285,6 +284,7 @@ impl Log {
         drop(state);
         let mut preparer = self.preparer.lock();
         state = self.state.lock();
+        state.check_open()?;
         if state.rotating || state.bound_for_spare() {
             // Somebody counts on the prepared segment: it must not be replaced now.
             return Ok(state);
@@ -346,13 +346,13 @@ impl Log {
     fn park(&self, parked: &Parked, deadline: Option<Duration>) -> bool {
         while parked.is_waiting() {
             match deadline {
-                None => std::thread::park(),
+                None => thread::park(),
                 Some(deadline) => {
                     let left = deadline.saturating_sub(self.home.vfs.now());
                     if left.is_zero() {
                         return false;
                     }
-                    std::thread::park_timeout(left);
+                    thread::park_timeout(left);
                 }
             }
         }
@@ -577,14 +577,16 @@ impl Log {
             return;
         }
         if self.needs_flush(state)
+            && !is_planted(Bug::TokenNotPassed)
             && let Some((number, parked)) = state.waiters.take_thread()
         {
             state.token = Token::Offered(number);
             wakeups.leader = Some(parked);
         }
-        if state.token == Token::Free && !state.open.is_empty() {
-            // Appends that wait for the open group to be issued may have to do it themselves: a
-            // driver need not act at once, or at all.
+        if state.token == Token::Free {
+            // Appends that wait for the open group or for a late sync look again: they may have to
+            // do it themselves, since a driver need not act at once, or at all; or it has been done
+            // already, and nobody else will tell them.
             self.group_swapped.notify_all();
         }
         wakeups.ask_driver = self.wants_driver(state);
@@ -594,7 +596,9 @@ impl Log {
         if state.poisoned.is_none() {
             state.poisoned = Some(Arc::new(error));
         }
-        state.waiters.settle_all(&mut wakeups.settled);
+        if !is_planted(Bug::ErrorWakesNobody) {
+            state.waiters.settle_all(&mut wakeups.settled);
+        }
         self.group_swapped.notify_all();
     }
 
@@ -628,6 +632,9 @@ impl Log {
             }
         }
         let mut preparer = self.preparer.lock();
+        if self.state.lock().closed {
+            return Ok(false);
+        }
         let outcome = preparer.step(&self.home, self.durable());
         let mut state = self.publish_spare(&preparer);
         if outcome.is_err() {
@@ -693,6 +700,8 @@ impl Log {
         state.token = Token::Held;
         let next_lsn = state.next_lsn;
         drop(state);
+        // A segment that is being prepared is finished first; no other is begun.
+        drop(self.preparer.lock());
         let guard = PanicGuard { log: self };
         let result = self.writer.lock().write_close(next_lsn);
         std::mem::forget(guard);
@@ -702,6 +711,9 @@ impl Log {
             Ok(()) => {
                 state.close_written = true;
                 self.group_swapped.notify_all();
+                drop(state);
+                // It learns that there is nothing to come back for.
+                self.driver.request(&self.handle());
                 Ok(())
             }
             Err(error) => {

@@ -2,6 +2,20 @@
 //!
 //! Only with the feature `planted-bugs`, and only in builds with debug assertions: elsewhere every
 //! question is answered with `false` at compile time.
+//!
+//! | bug | caught by |
+//! |---|---|
+//! | `AckBeforeSync` | `tests/common/explore.rs: crash_everywhere` |
+//! | `SkipSync` | `crash_everywhere` |
+//! | `SkipDirSync` | `crash_everywhere` |
+//! | `IgnoredSyncError` | `crash_everywhere` |
+//! | `TailNotRewritten` | `crash_everywhere` |
+//! | `CutNotDurable` | `crash_everywhere` |
+//! | `RetriedSync` | `tests/common/explore.rs: fail_everywhere` |
+//! | `ChecksumWithoutPlace` | `tests/planted_bugs.rs: a_moved_group_is_not_read` |
+//! | `ErrorWakesNobody` | `tests/planted_bugs.rs: a_failed_flush_wakes_tasks`; for threads `shuttle/tests/planted_bugs.rs` |
+//! | `TokenNotPassed` | `shuttle/tests/planted_bugs.rs` |
+//! | `ActBeforeJudging` | `tests/planted_bugs.rs: a_refused_log_is_left_alone` |
 #![cfg_attr(
     not(feature = "planted-bugs"),
     expect(unreachable_pub, reason = "public only with the feature")
@@ -24,17 +38,36 @@ pub enum Bug {
     IgnoredSyncError,
     /// A recovery leaves the unproven tail where it is.
     TailNotRewritten,
+    /// A sync that failed is tried again, and the second answer is believed.
+    RetriedSync,
+    /// The segment in which a recovery cuts the older chain gets its name without a sync of the
+    /// directory.
+    CutNotDurable,
+    /// The checksum of a group says nothing about its log, its segment and its place.
+    ChecksumWithoutPlace,
+    /// A failed flush wakes nobody.
+    ErrorWakesNobody,
+    /// A flush that leaves work behind offers the token to nobody.
+    TokenNotPassed,
+    /// Leftovers are removed before it is clear that the log can be opened.
+    ActBeforeJudging,
 }
 
 #[cfg(feature = "planted-bugs")]
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 5] = [
+    pub const ALL: [Bug; 11] = [
         Bug::AckBeforeSync,
         Bug::SkipSync,
         Bug::SkipDirSync,
         Bug::IgnoredSyncError,
         Bug::TailNotRewritten,
+        Bug::RetriedSync,
+        Bug::CutNotDurable,
+        Bug::ChecksumWithoutPlace,
+        Bug::ErrorWakesNobody,
+        Bug::TokenNotPassed,
+        Bug::ActBeforeJudging,
     ];
 }
 

@@ -1,7 +1,8 @@
 //! Figures of a log since it was opened.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// How many classes of sizes groups are counted in.
 const SIZE_CLASSES: usize = 24;

@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::Waker;
-use std::thread::Thread;
 
 use crate::durability::Reach;
+use crate::sync::atomic::{AtomicU8, Ordering};
+use crate::sync::thread::{self, Thread};
 
 /// The registered threads and tasks. Bounded by the number of tickets that are waited for.
 #[derive(Default)]
@@ -51,7 +51,7 @@ impl Parked {
     pub(crate) fn current() -> Arc<Parked> {
         Arc::new(Parked {
             state: AtomicU8::new(WAITING),
-            thread: std::thread::current(),
+            thread: thread::current(),
         })
     }
 

@@ -60,7 +60,10 @@ impl Writer {
             return Ok(());
         }
         if !is_planted(Bug::SkipSync) {
-            let synced = self.segment.file.sync_data();
+            let mut synced = self.segment.file.sync_data();
+            if is_planted(Bug::RetriedSync) {
+                synced = synced.or_else(|_| self.segment.file.sync_data());
+            }
             if !is_planted(Bug::IgnoredSyncError) {
                 synced?;
             }

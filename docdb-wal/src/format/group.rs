@@ -21,6 +21,7 @@
 //! anew under another number, it does not verify.
 
 use super::{u32_at, u64_at};
+use crate::planted::{Bug, is_planted};
 
 pub(crate) const HEADER_BYTES: usize = 80;
 
@@ -49,7 +50,7 @@ pub(crate) struct GroupHeader {
 }
 
 /// Where a group stands: part of its checksum.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct GroupPlace {
     pub(crate) wal_id: u128,
     pub(crate) segment: u64,
@@ -110,6 +111,11 @@ impl GroupHeader {
 }
 
 fn checksum(header: &[u8], place: GroupPlace) -> u32 {
+    let place = if is_planted(Bug::ChecksumWithoutPlace) {
+        GroupPlace::default()
+    } else {
+        place
+    };
     let mut identity = [0; 32];
     identity[..16].copy_from_slice(&place.wal_id.to_le_bytes());
     identity[16..24].copy_from_slice(&place.segment.to_le_bytes());

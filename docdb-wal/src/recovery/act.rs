@@ -13,6 +13,7 @@ use crate::format::record::RecordSeed;
 use crate::format::segment::{DATA_START, Origin, SegmentHeader};
 use crate::format::{BLOCK_BYTES, align_group, align_up};
 use crate::log::Log;
+use crate::planted::{Bug, is_planted};
 use crate::preparer::Preparer;
 use crate::reserve::{self, Reserve};
 use crate::segment::{Pin, Preparing, SEGMENT_BYTES_LEAST, SegmentInfo, capacity_for};
@@ -98,7 +99,11 @@ impl Verdict {
             chain.write(preparing.file(), jump, &[])?;
         }
         preparing.file().sync_data()?;
-        let segment = preparing.publish(home.vfs.as_ref(), &home.dir)?;
+        let segment = if is_planted(Bug::CutNotDurable) {
+            preparing.rename(home.vfs.as_ref())?
+        } else {
+            preparing.publish(home.vfs.as_ref(), &home.dir)?
+        };
 
         let mut report = self.report;
         report.next_lsn = next_lsn;

@@ -6,6 +6,9 @@ use docdb_wal::vfs::sim::{CrashPolicy, Fault, FaultKind, SimVfs};
 
 use super::{Entry, Promise, append_and_wait, disk, is_absent, open, policies, workload};
 
+/// What Linux calls an error of the device.
+const EIO: i32 = 5;
+
 pub(crate) type Finding<T> = Result<T, String>;
 
 /// What was looked at.
@@ -136,4 +139,28 @@ pub(crate) fn crash_everywhere_in_recovery() -> Finding<Explored> {
     }
     explored.distinct_disks = states.len();
     Ok(explored)
+}
+
+/// Lets every operation of the workload fail once, and loses power at its end.
+pub(crate) fn fail_everywhere() -> Finding<usize> {
+    let whole = disk();
+    let first = whole.op_count();
+    workload(&whole, &mut Promise::default()).unwrap();
+    for at_op in first..whole.op_count() {
+        let vfs = disk();
+        vfs.set_fault(Fault {
+            at_op,
+            kind: FaultKind::Os(EIO),
+            sticky: false,
+        });
+        let mut promise = Promise::default();
+        // Whether it goes on or not: what it has promised by its end counts.
+        let _ = workload(&vfs, &mut promise);
+        vfs.clear_faults();
+        for policy in [CrashPolicy::KeepNone, CrashPolicy::KeepAll] {
+            recover(&vfs.fork_crash(&policy), &promise)
+                .map_err(|what| format!("operation {at_op} failed, {policy:?}: {what}"))?;
+        }
+    }
+    Ok((whole.op_count() - first) as usize)
 }

@@ -1,0 +1,56 @@
+//! The sources of `docdb-wal`, every line of them, with the locks, atomics and threads of
+//! [shuttle](https://docs.rs/shuttle): its scheduler decides at each of them who goes on. Only the
+//! module `sync` differs. The tests of this crate look for interleavings that break the log.
+//!
+//! A module that is added to `docdb-wal` is added here too.
+
+#[path = "../../src/driver.rs"]
+mod driver;
+#[path = "../../src/durability.rs"]
+mod durability;
+#[path = "../../src/error.rs"]
+mod error;
+#[path = "../../src/format/mod.rs"]
+mod format;
+#[path = "../../src/group.rs"]
+mod group;
+#[path = "../../src/log.rs"]
+mod log;
+#[path = "../../src/lsn.rs"]
+mod lsn;
+#[path = "../../src/options.rs"]
+mod options;
+#[path = "../../src/planted.rs"]
+#[doc(hidden)]
+pub mod planted;
+#[path = "../../src/preparer.rs"]
+mod preparer;
+#[path = "../../src/recovery/mod.rs"]
+mod recovery;
+#[path = "../../src/segment.rs"]
+mod segment;
+#[path = "../../src/stats.rs"]
+mod stats;
+mod sync;
+#[path = "../../src/ticket.rs"]
+mod ticket;
+#[path = "../../src/timers.rs"]
+mod timers;
+#[path = "../../src/waiters.rs"]
+mod waiters;
+#[path = "../../src/wal.rs"]
+mod wal;
+#[path = "../../src/writer.rs"]
+mod writer;
+
+pub use docdb_vfs as vfs;
+pub use driver::{FlushDriver, ManualDriver, ThreadDriver};
+pub use durability::{Durability, UnknownDurability};
+pub use error::{Result, WalError};
+pub use group::{Body, Record};
+pub use lsn::Lsn;
+pub use options::WalOptions;
+pub use recovery::{Cut, Recovery, RecoveryReport, Replayed, Verdict};
+pub use stats::{FlushStats, WalStats};
+pub use ticket::CommitTicket;
+pub use wal::Wal;
