@@ -34,7 +34,9 @@ pub use group::{Body, Record};
 pub use log_reader::LogReader;
 pub use lsn::Lsn;
 pub use options::WalOptions;
-pub use recovery::{Cut, Recovery, RecoveryReport, Replayed, Verdict};
+pub use recovery::{
+    Cut, OnProgress, Recovery, RecoveryProgress, RecoveryReport, Replayed, Verdict,
+};
 pub use stats::{FlushStats, WalStats};
 pub use ticket::CommitTicket;
 pub use wal::Wal;

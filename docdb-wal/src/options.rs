@@ -1,6 +1,6 @@
 //! How a log behaves.
 
-use crate::{Durability, Lsn};
+use crate::{Durability, Lsn, OnProgress};
 
 /// The options of a log. Build them from [`WalOptions::default`].
 #[derive(Debug, Clone)]
@@ -29,6 +29,8 @@ pub struct WalOptions {
     /// The highest LSN that the caller knows to be durable, from elsewhere. Damage at or below it is
     /// corruption and never a torn tail.
     pub proven_lsn: Lsn,
+    /// Is told how far a recovery has got with reading.
+    pub on_progress: Option<OnProgress>,
 }
 
 impl Default for WalOptions {
@@ -42,6 +44,7 @@ impl Default for WalOptions {
             wal_id: None,
             start_lsn: None,
             proven_lsn: Lsn::ZERO,
+            on_progress: None,
         }
     }
 }

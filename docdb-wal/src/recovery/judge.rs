@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use docdb_vfs::{OpenMode, Vfs, VfsFile};
 
+use super::progress::Teller;
 use super::reader::{ChainEnd, Records, SegmentReader};
 use super::report::{Cut as ReportedCut, RecoveryReport};
 use crate::error::{Result, WalError};
@@ -116,6 +117,13 @@ struct Link {
     cut_here: bool,
 }
 
+impl Link {
+    /// Bytes to read, however far away a damaged number says that the segment is cut.
+    fn bytes(&self) -> u64 {
+        self.end.min(self.header.capacity_bytes)
+    }
+}
+
 impl Recovery {
     /// Reads the log in `dir`, handing every record from `options.start_lsn` on to `visit`, and
     /// decides whether it can be opened. Changes nothing. What the visitor was given counts only if
@@ -165,6 +173,11 @@ impl Recovery {
             kept: older,
             clean: false,
             report: RecoveryReport::default(),
+            teller: Teller::new(
+                options.on_progress.clone(),
+                chain.links[first..].len() as u64,
+                chain.links[first..].iter().map(Link::bytes).sum(),
+            ),
         };
         let stop = judge.read(&chain.links[first..], visit)?;
         let link = &chain.links[first + stop.link];
@@ -544,6 +557,7 @@ struct Judge {
     kept: Vec<KeptSegment>,
     clean: bool,
     report: RecoveryReport,
+    teller: Teller,
 }
 
 /// Where the valid chain ends.
@@ -567,6 +581,7 @@ impl Judge {
             let mut reader = SegmentReader::new(Arc::clone(&link.file), link.end)?;
             let (offset, sealed) = self.read_segment(link, &mut reader, visit)?;
             self.report.segments += 1;
+            self.teller.end_segment(link.bytes());
             self.kept.push(KeptSegment {
                 number: link.number,
                 path: link.path.clone(),
@@ -706,6 +721,7 @@ impl Judge {
             self.expected = Some(end.and(&header, crc));
             self.clean = header.has(FLAG_CLOSE);
             offset += align_group((group::HEADER_BYTES + header.records_bytes as usize) as u64);
+            self.teller.read_to(offset, self.report.records);
             if header.has(FLAG_SEAL) {
                 return Ok((offset, true));
             }

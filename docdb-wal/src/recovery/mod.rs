@@ -25,6 +25,7 @@
 
 mod act;
 mod judge;
+mod progress;
 pub(crate) mod reader;
 mod report;
 
@@ -34,6 +35,7 @@ use std::sync::Arc;
 use docdb_vfs::Vfs;
 
 pub use judge::{Recovery, Replayed, Verdict};
+pub use progress::{OnProgress, RecoveryProgress};
 pub use report::{Cut, RecoveryReport};
 
 use crate::driver::FlushDriver;
