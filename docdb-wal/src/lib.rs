@@ -5,6 +5,7 @@ mod durability;
 mod error;
 mod format;
 mod group;
+pub mod inspect;
 mod log;
 mod log_reader;
 mod lsn;

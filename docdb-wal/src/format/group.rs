@@ -102,7 +102,9 @@ impl GroupHeader {
 
     /// The LSN of the last record; in a group without records, of the one before it.
     pub(crate) fn last_lsn(&self) -> u64 {
-        (self.first_lsn + u64::from(self.records)).saturating_sub(1)
+        self.first_lsn
+            .saturating_add(u64::from(self.records))
+            .saturating_sub(1)
     }
 
     pub(crate) fn has(&self, flag: u32) -> bool {

@@ -136,11 +136,11 @@ pub(crate) struct ChainEnd {
 }
 
 impl ChainEnd {
-    /// The end that `header` claims to follow. Its numbers must have been checked.
+    /// The end that `header` claims to follow.
     pub(crate) fn before(header: &GroupHeader) -> ChainEnd {
         ChainEnd {
-            lsn: header.first_lsn - 1,
-            group: header.group - 1,
+            lsn: header.first_lsn.saturating_sub(1),
+            group: header.group.saturating_sub(1),
             crc: header.previous_crc,
         }
     }
@@ -150,9 +150,9 @@ impl ChainEnd {
         let in_order = if header.has(FLAG_JUMP) {
             header.first_lsn > self.lsn && header.records == 0
         } else {
-            header.first_lsn == self.lsn + 1
+            header.first_lsn == self.lsn.wrapping_add(1)
         };
-        header.group == self.group + 1 && header.previous_crc == self.crc && in_order
+        header.group == self.group.wrapping_add(1) && header.previous_crc == self.crc && in_order
     }
 
     /// The end behind a group that continues the chain and whose header has this CRC.
@@ -160,7 +160,7 @@ impl ChainEnd {
         let lsn = if header.records > 0 {
             header.last_lsn()
         } else if header.has(FLAG_JUMP) {
-            header.first_lsn - 1
+            header.first_lsn.saturating_sub(1)
         } else {
             self.lsn
         };
