@@ -55,6 +55,16 @@ pub enum Bug {
 
 #[cfg(feature = "planted-bugs")]
 impl Bug {
+    /// Those that a crash at every operation shows, also to a user of the log.
+    pub const SEEN_BY_CRASHES: [Bug; 6] = [
+        Bug::AckBeforeSync,
+        Bug::SkipSync,
+        Bug::SkipDirSync,
+        Bug::IgnoredSyncError,
+        Bug::TailNotRewritten,
+        Bug::CutNotDurable,
+    ];
+
     /// All of them.
     pub const ALL: [Bug; 11] = [
         Bug::AckBeforeSync,

@@ -22,17 +22,7 @@ use docdb_wal::{Durability, ManualDriver, Wal, WalError};
 type Check = (fn() -> Finding<()>, &'static [Bug]);
 
 const CHECKS: [Check; 5] = [
-    (
-        || crash_everywhere().map(drop),
-        &[
-            Bug::AckBeforeSync,
-            Bug::SkipSync,
-            Bug::SkipDirSync,
-            Bug::IgnoredSyncError,
-            Bug::TailNotRewritten,
-            Bug::CutNotDurable,
-        ],
-    ),
+    (|| crash_everywhere().map(drop), &Bug::SEEN_BY_CRASHES),
     (|| fail_everywhere().map(drop), &[Bug::RetriedSync]),
     (a_moved_group_is_not_read, &[Bug::ChecksumWithoutPlace]),
     (a_failed_flush_wakes_tasks, &[Bug::ErrorWakesNobody]),

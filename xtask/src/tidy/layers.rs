@@ -10,6 +10,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("docdb-vfs", &[]),
     ("docdb-mvcc", &[]),
     ("docdb-wal", &["docdb-vfs"]),
+    ("docdb-wal-shuttle", &["docdb-vfs"]),
     ("docdb-datafile", &["docdb-vfs"]),
     ("docdb-index", &["docdb-vfs", "docdb-mvcc"]),
     (

@@ -47,6 +47,8 @@ pub(super) struct Package {
     pub(super) license_file: Option<String>,
     pub(super) description: Option<String>,
     pub(super) readme: Option<String>,
+    /// The registries that it may go to; `None` for all of them.
+    pub(super) publish: Option<Vec<String>>,
     /// `None` for a package on this disk.
     pub(super) source: Option<String>,
     pub(super) dependencies: Vec<Dependency>,
