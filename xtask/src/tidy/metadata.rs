@@ -109,6 +109,7 @@ pub(super) fn of(members: &[(&str, &[&str])], others: &[(&str, &[&str])]) -> Met
             license_file: None,
             description: Some("x".to_owned()),
             readme: Some("README.md".to_owned()),
+            publish: None,
             source: (!is_member)
                 .then(|| "registry+https://github.com/rust-lang/crates.io-index".to_owned()),
             dependencies: deps
