@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use docdb_wal::vfs::{RealVfs, Vfs};
-use docdb_wal::{CommitTicket, Durability, Lsn, Recovery, ThreadDriver, Wal, WalOptions};
+use docdb_wal::{
+    CommitTicket, Durability, Lsn, ManualDriver, Recovery, ThreadDriver, Wal, WalOptions,
+};
 
 use crate::measure::{Clock, Failure, Latencies, Sample, payload, renumber};
 use crate::subject::{Append, Subject};
@@ -17,6 +19,8 @@ const KIND: u16 = 1;
 const RETIRE_EVERY: u64 = 1 << 16;
 /// How many of the last records stay when segments are retired.
 const RETIRE_BEHIND: u64 = 1 << 16;
+/// How many records of a log that is filled are written together, about: a little over 1 MiB.
+const FILL_STEPS_EVERY: u64 = 4096;
 /// In relaxed runs, how many appends are timed together.
 const BURST: u64 = 64;
 
@@ -160,13 +164,20 @@ impl Docdb {
 
     /// Fills a log with `total` bytes of payloads.
     pub(crate) fn fill(dir: &Path, bytes: usize, total: u64) -> Result<(), Failure> {
-        let log = Docdb::create(dir, Durability::MEMORY)?;
+        let mut options = WalOptions::default();
+        options.durability = Durability::MEMORY;
+        // No thread that could still be at work on the files when they are opened again.
+        let driver = Arc::new(ManualDriver);
+        let wal = Wal::create(Arc::new(RealVfs::new()), dir, options, driver)?;
         let mut record = payload(0, bytes);
         for number in 0..total.div_ceil(bytes as u64) {
             renumber(&mut record, number);
-            log.wal.append(KIND, &record)?.wait()?;
+            wal.append(KIND, &record)?.wait()?;
+            if number % FILL_STEPS_EVERY == 0 {
+                wal.run_steps();
+            }
         }
-        log.wal.sync()?;
+        wal.sync()?;
         Ok(())
     }
 

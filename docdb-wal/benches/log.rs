@@ -1,5 +1,5 @@
 //! What the log costs the processor: the device is left out, or everything is in the page cache.
-//! `cargo bench -p docdb-wal`.
+//! `cargo bench -p docdb-wal --bench log`.
 
 use std::hint::black_box;
 use std::io::IoSlice;

@@ -10,7 +10,9 @@
 //! - a thread that waits and finds the token free or offered takes it; the one that it was offered
 //!   to then waits on like the others;
 //! - a waiter that gives up while the token is offered to it passes it on;
-//! - a failed flush wakes everybody.
+//! - a failed flush wakes everybody;
+//! - the holder may keep the token while it wakes threads whose records are durable, but never while
+//!   it runs code of others, which wakers of tasks are.
 
 use std::sync::Arc;
 use std::task::Waker;
@@ -689,7 +691,7 @@ impl Log {
         )?;
         let mut state = self.state.lock();
         // Everything is durable and nothing can be appended any more, so only the marker of an idle
-        // log may be on its way.
+        // log may be on its way, or who made the last record durable is still waking others.
         while state.token == Token::Held && state.poisoned.is_none() {
             self.group_swapped.wait(&mut state);
         }

@@ -293,6 +293,26 @@ fn a_second_close_waits_for_the_first() {
 /// Large and small records compete for the prepared segment on a disk that is full now and then.
 /// Preparing may fail; the log must not.
 #[test]
+fn a_close_waits_for_the_one_who_still_wakes_others() {
+    for _ in 0..400 {
+        let wal = create(&disk()).unwrap();
+        std::thread::scope(|scope| {
+            for n in 0..8 {
+                let wal = &wal;
+                scope.spawn(move || append_and_wait(wal, n, 100).unwrap());
+            }
+            // Everything is durable before the last flush has woken everybody.
+            while wal.durable_lsn().0 < 8 {
+                std::hint::spin_loop();
+            }
+            wal.close().unwrap();
+        });
+        assert!(matches!(wal.append(1, b"late"), Err(WalError::Closed)));
+        wal.close().unwrap();
+    }
+}
+
+#[test]
 fn competing_for_a_prepared_segment_never_poisons() {
     for round in 0..30 {
         let vfs = disk();
