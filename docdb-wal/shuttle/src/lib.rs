@@ -14,8 +14,12 @@ mod error;
 mod format;
 #[path = "../../src/group.rs"]
 mod group;
+#[path = "../../src/inspect.rs"]
+pub mod inspect;
 #[path = "../../src/log.rs"]
 mod log;
+#[path = "../../src/log_reader.rs"]
+mod log_reader;
 #[path = "../../src/lsn.rs"]
 mod lsn;
 #[path = "../../src/options.rs"]
@@ -27,6 +31,8 @@ pub mod planted;
 mod preparer;
 #[path = "../../src/recovery/mod.rs"]
 mod recovery;
+#[path = "../../src/reserve.rs"]
+mod reserve;
 #[path = "../../src/segment.rs"]
 mod segment;
 #[path = "../../src/stats.rs"]
@@ -48,9 +54,12 @@ pub use driver::{FlushDriver, ManualDriver, ThreadDriver};
 pub use durability::{Durability, UnknownDurability};
 pub use error::{Result, WalError};
 pub use group::{Body, Record};
+pub use log_reader::LogReader;
 pub use lsn::Lsn;
 pub use options::WalOptions;
-pub use recovery::{Cut, Recovery, RecoveryReport, Replayed, Verdict};
+pub use recovery::{
+    Cut, OnProgress, Recovery, RecoveryProgress, RecoveryReport, Replayed, Verdict,
+};
 pub use stats::{FlushStats, WalStats};
 pub use ticket::CommitTicket;
 pub use wal::Wal;
