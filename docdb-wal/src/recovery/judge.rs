@@ -3,18 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use docdb_vfs::{OpenMode, Vfs, VfsFile};
+use docdb_vfs::{Vfs, VfsFile};
 
+use super::chain::{self, Link};
 use super::progress::Teller;
 use super::reader::{ChainEnd, Records, SegmentReader};
 use super::report::{Cut as ReportedCut, RecoveryReport};
 use crate::error::{Result, WalError};
 use crate::format::group::{self, FLAG_CLOSE, FLAG_SEAL, GroupHeader, GroupPlace};
 use crate::format::record::{RecordHeader, RecordSeed};
-use crate::format::segment::{
-    Cut, DATA_START, HEADER_BYTES, HeaderError, Origin, SegmentHeader, is_temporary_name,
-    parse_file_name,
-};
+use crate::format::segment::{Cut, DATA_START, Origin};
 use crate::format::{align_group, align_up};
 use crate::lsn::Lsn;
 use crate::options::WalOptions;
@@ -36,7 +34,7 @@ pub struct Replayed<'a> {
 
 /// No log counts its segments, groups or records this far; keeps all arithmetic on numbers that were
 /// read from overflow.
-const NUMBER_MAX: u64 = 1 << 62;
+pub(super) const NUMBER_MAX: u64 = 1 << 62;
 
 /// The entrance to a recovery.
 #[derive(Debug)]
@@ -100,30 +98,6 @@ impl Proven {
     }
 }
 
-struct SegmentFile {
-    number: u64,
-    path: PathBuf,
-    file: Arc<dyn VfsFile>,
-    header: std::result::Result<SegmentHeader, HeaderError>,
-}
-
-/// A segment of the chain: bytes at or after `end` are void.
-struct Link {
-    number: u64,
-    path: PathBuf,
-    file: Arc<dyn VfsFile>,
-    header: SegmentHeader,
-    end: u64,
-    cut_here: bool,
-}
-
-impl Link {
-    /// Bytes to read, however far away a damaged number says that the segment is cut.
-    fn bytes(&self) -> u64 {
-        self.end.min(self.header.capacity_bytes)
-    }
-}
-
 impl Recovery {
     /// Reads the log in `dir`, handing every record from `options.start_lsn` on to `visit`, and
     /// decides whether it can be opened. Changes nothing. What the visitor was given counts only if
@@ -141,11 +115,11 @@ impl Recovery {
         visit: &mut dyn FnMut(Replayed<'_>) -> std::result::Result<(), String>,
     ) -> Result<Verdict> {
         let started = vfs.now();
-        let Listing {
+        let chain::Listing {
             segments,
             leftovers,
             mut foreign,
-        } = list(vfs.as_ref(), dir)?;
+        } = chain::list(vfs.as_ref(), dir)?;
         if is_planted(Bug::ActBeforeJudging) {
             for path in &leftovers {
                 vfs.remove_file(path)?;
@@ -155,9 +129,9 @@ impl Recovery {
             return Err(WalError::NotFound(dir.to_path_buf()));
         };
         let newest = newest.number;
-        let wal_id = identity(&segments, &options)?;
-        let chain = chain(segments);
-        let (first, older) = start(&chain, &options, dir)?;
+        let wal_id = chain::identity(&segments, &options)?;
+        let chain = chain::chain(segments);
+        let (first, older) = chain::start(&chain, &options, dir)?;
         foreign.extend(chain.unreachable);
         let mut judge = Judge {
             wal_id,
@@ -295,255 +269,6 @@ impl Verdict {
     }
 }
 
-struct Listing {
-    segments: Vec<SegmentFile>,
-    leftovers: Vec<PathBuf>,
-    foreign: Vec<PathBuf>,
-}
-
-fn list(vfs: &dyn Vfs, dir: &Path) -> Result<Listing> {
-    let mut listing = Listing {
-        segments: Vec::new(),
-        leftovers: Vec::new(),
-        foreign: Vec::new(),
-    };
-    for name in vfs.list(dir)? {
-        let path = dir.join(&name);
-        if let Some(number) = parse_file_name(&name) {
-            let file = vfs.open(&path, OpenMode::Read)?;
-            let mut raw = [0; HEADER_BYTES];
-            let header = match file.read_at(&mut raw, 0)? {
-                HEADER_BYTES => SegmentHeader::decode(&raw),
-                _ => Err(HeaderError::Damaged(
-                    "the file is shorter than a segment header",
-                )),
-            };
-            let header = header.and_then(|header| {
-                if header.segment != number {
-                    return Err(HeaderError::Damaged(
-                        "the segment's number is not that of its file name",
-                    ));
-                }
-                let cut = match header.origin {
-                    Origin::Recovered(cut) => cut,
-                    Origin::First | Origin::Successor => Cut::default(),
-                };
-                if number.max(cut.last_lsn).max(cut.last_group) > NUMBER_MAX {
-                    return Err(HeaderError::Damaged(
-                        "the segment header has an impossible number",
-                    ));
-                }
-                Ok(header)
-            });
-            listing.segments.push(SegmentFile {
-                number,
-                path,
-                file,
-                header,
-            });
-        } else if path == crate::reserve::path(dir) {
-            // No leftover: what it holds may be needed.
-        } else if is_temporary_name(&name) {
-            listing.leftovers.push(path);
-        } else {
-            listing.foreign.push(path);
-        }
-    }
-    listing.segments.sort_by_key(|segment| segment.number);
-    Ok(listing)
-}
-
-/// The id of the log: all segments must agree on it.
-fn identity(segments: &[SegmentFile], options: &WalOptions) -> Result<u128> {
-    let mut known = options.wal_id;
-    for segment in segments.iter().rev() {
-        let Ok(header) = &segment.header else {
-            continue;
-        };
-        match known {
-            None => known = Some(header.wal_id),
-            Some(id) if id == header.wal_id => {}
-            Some(id) => {
-                return Err(WalError::corrupt(
-                    &segment.path,
-                    24,
-                    format!(
-                        "the segment belongs to log {:032x}, not to {id:032x}",
-                        header.wal_id
-                    ),
-                ));
-            }
-        }
-    }
-    match (known, segments.last()) {
-        (Some(id), _) => Ok(id),
-        (None, Some(segment)) => Err(header_error(segment)),
-        (None, None) => Ok(0),
-    }
-}
-
-fn header_error(segment: &SegmentFile) -> WalError {
-    match &segment.header {
-        Err(HeaderError::Unsupported(what)) => WalError::UnsupportedVersion {
-            path: segment.path.clone(),
-            what: what.clone(),
-        },
-        Err(HeaderError::Damaged(what)) => WalError::corrupt(&segment.path, 0, *what),
-        Ok(_) => WalError::corrupt(&segment.path, 0, "the segment is out of place"),
-    }
-}
-
-struct Chain {
-    /// Oldest first.
-    links: Vec<Link>,
-    /// Segments that an earlier recovery has cut away.
-    void: Vec<PathBuf>,
-    /// Why the log cannot be followed any further back, if it cannot.
-    broken: Option<WalError>,
-    /// The segments from there on.
-    unreachable: Vec<PathBuf>,
-}
-
-/// Follows the segments from the newest to the oldest, leaving out what earlier recoveries cut.
-fn chain(segments: Vec<SegmentFile>) -> Chain {
-    let mut links: Vec<Link> = Vec::new();
-    let mut void = Vec::new();
-    let mut broken = None;
-    let mut unreachable = Vec::new();
-    let mut cut: Option<Cut> = None;
-    for segment in segments.into_iter().rev() {
-        if broken.is_some() {
-            unreachable.push(segment.path);
-            continue;
-        }
-        if cut.is_some_and(|cut| segment.number > cut.segment) {
-            void.push(segment.path);
-            continue;
-        }
-        let header = match follow(&segment, links.last(), cut) {
-            Ok(header) => header,
-            Err(error) => {
-                broken = Some(error);
-                unreachable.push(segment.path);
-                continue;
-            }
-        };
-        let cut_here = cut.take();
-        if let Origin::Recovered(at) = header.origin {
-            cut = Some(at);
-        }
-        links.push(Link {
-            number: segment.number,
-            path: segment.path,
-            file: segment.file,
-            header,
-            end: cut_here.map_or(header.capacity_bytes, |cut| cut.offset),
-            cut_here: cut_here.is_some(),
-        });
-    }
-    links.reverse();
-    Chain {
-        links,
-        void,
-        broken,
-        unreachable,
-    }
-}
-
-/// The header of `segment`, if it stands where the log comes from that goes on in `next`.
-fn follow(segment: &SegmentFile, next: Option<&Link>, cut: Option<Cut>) -> Result<SegmentHeader> {
-    let Ok(header) = &segment.header else {
-        return Err(header_error(segment));
-    };
-    let contiguous = next.is_none_or(|next| {
-        cut.is_some_and(|cut| cut.segment == segment.number)
-            || (cut.is_none() && next.number == segment.number + 1)
-    });
-    if next.is_some_and(|next| next.header.origin == Origin::First) {
-        return Err(WalError::corrupt(
-            &segment.path,
-            0,
-            "a segment from before the log began",
-        ));
-    }
-    if !contiguous {
-        let missing = cut.map_or(segment.number + 1, |cut| cut.segment);
-        return Err(WalError::corrupt(
-            &segment.path,
-            0,
-            format!("segment {missing}, which follows this one, is missing"),
-        ));
-    }
-    if let Origin::Recovered(at) = header.origin
-        && at.segment >= segment.number
-    {
-        return Err(WalError::corrupt(
-            &segment.path,
-            72,
-            "the cut lies in the future",
-        ));
-    }
-    Ok(*header)
-}
-
-/// The link in which reading starts, and the older ones, which are not judged.
-fn start(chain: &Chain, options: &WalOptions, dir: &Path) -> Result<(usize, Vec<KeptSegment>)> {
-    let links = &chain.links;
-    if links.is_empty()
-        && let Some(error) = &chain.broken
-    {
-        return Err(error.clone());
-    }
-    let Some(start_lsn) = options.start_lsn else {
-        return match &chain.broken {
-            Some(error) => Err(error.clone()),
-            None => Ok((0, Vec::new())),
-        };
-    };
-    let mut first = None;
-    for (at, link) in links.iter().enumerate().rev() {
-        let first_lsn = match link.header.origin {
-            Origin::First => Some(1),
-            Origin::Recovered(cut) => Some(cut.last_lsn + 1),
-            Origin::Successor => {
-                let place = GroupPlace {
-                    wal_id: link.header.wal_id,
-                    segment: link.number,
-                    offset: DATA_START,
-                };
-                let mut reader = SegmentReader::new(Arc::clone(&link.file), link.end)?;
-                reader.header(place)?.map(|(header, _)| header.first_lsn)
-            }
-        };
-        if first_lsn.is_some_and(|lsn| lsn <= start_lsn.0) {
-            first = Some(at);
-            break;
-        }
-    }
-    let Some(first) = first else {
-        if let Some(error) = &chain.broken {
-            return Err(error.clone());
-        }
-        let path = links.first().map_or(dir, |link| &link.path);
-        return Err(WalError::corrupt(
-            path,
-            0,
-            format!("the log begins after record {start_lsn}, which is still needed"),
-        ));
-    };
-    let older = links[..first]
-        .iter()
-        .map(|link| KeptSegment {
-            number: link.number,
-            path: link.path.clone(),
-            capacity_bytes: link.header.capacity_bytes,
-            last_lsn: start_lsn.0.saturating_sub(1),
-            end_bytes: link.end,
-        })
-        .collect();
-    Ok((first, older))
-}
-
 struct Judge {
     wal_id: u128,
     seed: RecordSeed,
@@ -594,13 +319,10 @@ impl Judge {
             }
             if sealed {
                 if at + 1 == links.len() {
-                    return Err(WalError::corrupt(
+                    return Err(chain::missing_segment(
                         &link.path,
-                        offset,
-                        format!(
-                            "segment {}, which follows this one, is missing",
-                            link.number + 1
-                        ),
+                        link.number,
+                        link.number + 1,
                     ));
                 }
                 continue;

@@ -24,6 +24,7 @@
 //! truth, so a crash at any point leaves one truth or the other, and what was shown once stays.
 
 mod act;
+mod chain;
 mod judge;
 mod progress;
 pub(crate) mod reader;
