@@ -39,9 +39,9 @@ pub(crate) enum Reach {
 }
 
 impl Durability {
-    /// Every `default` interval.
+    /// [`Durability::Interval`] of 100 ms.
     pub const INTERVAL: Durability = Durability::Interval(INTERVAL_DEFAULT);
-    /// Every `default` interval.
+    /// [`Durability::Memory`] of 100 ms.
     pub const MEMORY: Durability = Durability::Memory(INTERVAL_DEFAULT);
 
     /// The mode's name, without its interval.

@@ -181,7 +181,7 @@ impl Wal {
         self.log.needs_flush(&self.log.state.lock())
     }
 
-    /// Prepares a part of the next segment (at most 1 MiB), if one is wanted. Returns whether there
+    /// Prepares a part of the next segment (at most 256 KiB), if one is wanted. Returns whether there
     /// is more to do.
     ///
     /// # Errors
