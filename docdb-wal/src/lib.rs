@@ -4,6 +4,7 @@ mod driver;
 mod durability;
 mod error;
 mod format;
+mod gathering;
 mod group;
 pub mod inspect;
 mod log;

@@ -128,12 +128,7 @@ impl Wal {
 
     /// The error that ended the log's writing, if one did.
     pub fn poisoned(&self) -> Option<WalError> {
-        self.log
-            .state
-            .lock()
-            .poisoned
-            .as_ref()
-            .map(|cause| WalError::Poisoned(Arc::clone(cause)))
+        self.log.poison_error()
     }
 
     /// Blocks until everything appended so far is durable.
@@ -227,36 +222,7 @@ impl Wal {
     /// [`WalError::Io`]: what could not be removed is tried again next time, unless the sync of the
     /// directory failed, which poisons the log. [`WalError::Poisoned`]: nothing is removed.
     pub fn retire_below(&self, lsn: Lsn) -> Result<usize> {
-        let log = &self.log;
-        let _one_at_a_time = log.retiring.lock();
-        let mut unneeded: Vec<_> = log
-            .segments
-            .lock()
-            .iter()
-            .take_while(|segment| segment.last_lsn.is_some_and(|last| last < lsn.0))
-            .cloned()
-            .collect();
-        unneeded.truncate(unneeded.len().saturating_sub(log.options.keep_segments));
-        let count = unneeded.len();
-        for segment in unneeded {
-            if let Some(error) = self.poisoned() {
-                return Err(error);
-            }
-            let retired = log.take_name(segment)?;
-            log.segments.lock().remove(0);
-            // Each by itself, so that no crash leaves a gap behind which older segments stand. After
-            // a failure that order cannot be had any more.
-            if let Err(error) = log.home.vfs.sync_dir(&log.home.dir) {
-                let error = WalError::from(error);
-                log.fail(error.clone());
-                return Err(error);
-            }
-            if let Some(retired) = retired {
-                // Nothing is written into it before its old name is gone for good.
-                log.preparer.lock().keep_retired(retired);
-            }
-        }
-        Ok(count)
+        self.log.retire_below(lsn)
     }
 
     /// Reads the records from `lsn` on, beside those who write. See [`LogReader`].

@@ -12,11 +12,13 @@ mod durability;
 mod error;
 #[path = "../../src/format/mod.rs"]
 mod format;
+#[path = "../../src/gathering.rs"]
+mod gathering;
 #[path = "../../src/group.rs"]
 mod group;
 #[path = "../../src/inspect.rs"]
 pub mod inspect;
-#[path = "../../src/log.rs"]
+#[path = "../../src/log/mod.rs"]
 mod log;
 #[path = "../../src/log_reader.rs"]
 mod log_reader;

@@ -5,16 +5,29 @@ use std::time::Duration;
 
 pub(crate) use shuttle::sync::atomic;
 
-pub(crate) mod thread {
-    //! Threads. Time does not pass by itself: a wait with a limit may end at any moment, and its
-    //! caller looks at its own clock.
+pub(crate) use shuttle::thread;
 
+pub(crate) mod broadcast {
+    //! Time does not pass by itself: a wait with a limit may end at any moment, and its caller looks
+    //! at its own clock.
+
+    use std::sync::PoisonError;
     use std::time::Duration;
 
-    pub(crate) use shuttle::thread::{Builder, JoinHandle, Thread, ThreadId, current, park};
+    pub(crate) use shuttle::sync::{Condvar, Mutex, MutexGuard as Guard};
 
-    pub(crate) fn park_timeout(_limit: Duration) {
+    pub(crate) fn wait<'a, T>(
+        condvar: &Condvar,
+        mutex: &'a Mutex<T>,
+        guard: Guard<'a, T>,
+        limit: Option<Duration>,
+    ) -> Guard<'a, T> {
+        if limit.is_none() {
+            return condvar.wait(guard).unwrap_or_else(PoisonError::into_inner);
+        }
+        drop(guard);
         shuttle::thread::yield_now();
+        mutex.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

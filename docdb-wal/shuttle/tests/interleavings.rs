@@ -106,6 +106,37 @@ fn a_chosen_waiter_that_times_out_passes_the_token_on() {
     });
 }
 
+/// The token that was offered to a thread which gave up is not lost to tasks, for whom only the driver
+/// flushes, which is asked only while nobody has the token.
+#[test]
+fn a_token_offered_to_nobody_does_not_starve_tasks() {
+    explore(4_000, || {
+        let (sim, wal) = create(options(), Arc::new(ThreadDriver::start().unwrap()));
+        let leader = {
+            let wal = wal.clone();
+            thread::spawn(move || wal.append(1, b"leads").unwrap().wait().unwrap())
+        };
+        let impatient = {
+            let wal = wal.clone();
+            thread::spawn(move || {
+                let ticket = wal.append(1, b"gives up").unwrap();
+                let _ = ticket.wait_timeout(Duration::from_millis(1));
+                // Not dropped yet: that would ask the driver.
+                ticket
+            })
+        };
+        let task = {
+            let wal = wal.clone();
+            thread::spawn(move || block_on(wal.append(1, b"awaited").unwrap()).unwrap())
+        };
+        sim.advance(Duration::from_secs(1));
+        leader.join().unwrap();
+        task.join().unwrap();
+        drop(impatient.join().unwrap());
+        wal.close().unwrap();
+    });
+}
+
 /// Tasks have nobody but the driver; tickets that are dropped, polled or not, are flushed too.
 #[test]
 fn tasks_and_dropped_tickets_are_flushed_by_the_driver() {
@@ -213,6 +244,56 @@ fn appends_that_wait_for_room_always_get_it() {
                 thread.join().unwrap();
             }
             assert_eq!(last_after_power_loss(&sim), 9);
+        }
+    });
+}
+
+/// In modes that do not sync each group, threads that ask for a sync wait beside others that do not,
+/// while a rotation or the marker of an idle log may sync before they get to it.
+#[test]
+fn threads_that_ask_for_more_than_the_mode_are_woken() {
+    explore(2_000, || {
+        for mode in [Durability::Os, Durability::Memory(Duration::from_millis(1))] {
+            let mut options = options();
+            options.durability = mode;
+            let (sim, wal) = create(options, Arc::new(ManualDriver));
+            let writers: Vec<_> = (0..3)
+                .map(|writer| {
+                    let wal = wal.clone();
+                    thread::spawn(move || {
+                        for bytes in [20, 9_000] {
+                            let payload = payload(writer, bytes);
+                            let record = docdb_wal::Record {
+                                stamp: 0,
+                                kind: 1,
+                                head: &payload,
+                                body: docdb_wal::Body::Slice(&[]),
+                                payload_crc: crc32fast::hash(&payload),
+                            };
+                            let asked = [Durability::Os, Durability::Full][(writer + bytes) % 2];
+                            let ticket = wal.append_record_as(&record, asked).unwrap();
+                            let lsn = ticket.lsn();
+                            ticket.wait().unwrap();
+                            if writer == 0 {
+                                wal.wait_durable(lsn).unwrap();
+                            }
+                        }
+                    })
+                })
+                .collect();
+            let idle = {
+                let (wal, sim) = (wal.clone(), sim.clone());
+                thread::spawn(move || {
+                    sim.advance(Duration::from_secs(1));
+                    let _ = wal.timed_step().unwrap();
+                    let _ = wal.prepare_step().unwrap();
+                })
+            };
+            for thread in writers.into_iter().chain([idle]) {
+                thread.join().unwrap();
+            }
+            wal.sync().unwrap();
+            assert_eq!(last_after_power_loss(&sim), 6);
         }
     });
 }
