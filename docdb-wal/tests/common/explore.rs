@@ -81,7 +81,7 @@ pub(crate) fn crash_everywhere() -> Finding<Explored> {
     let mut explored = Explored::default();
     let mut states = HashSet::new();
     for (at_op, vfs, promise) in interrupted() {
-        for policy in policies(&vfs, at_op, 40) {
+        for policy in policies(&vfs, at_op, usize::MAX) {
             let image = vfs.fork_crash(&policy);
             explored.crashes += 1;
             // A killed process leaves unsynced operations, which are not part of the image.
