@@ -166,7 +166,7 @@ impl DataFile {
 
     fn verified_body(&self, mut frame: Vec<u8>, ptr: FilePtr, id: &FrameId) -> Result<Vec<u8>> {
         let header = self.decode_header(&frame, ptr.offset)?;
-        if header.flags != 0 || header.id != *id || header.len != ptr.len {
+        if !header.is_body_of(id) || header.len != ptr.len {
             return Err(self.corrupt(ptr.offset, "the frame is another one than was asked for"));
         }
         if crc32fast::hash(&frame[FRAME_HEADER_BYTES..]) != header.body_crc {

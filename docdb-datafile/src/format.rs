@@ -27,17 +27,19 @@
 //! | offset | bytes | field |
 //! |---|---|---|
 //! | 0 | 4 | magic `DFRM` |
-//! | 4 | 4 | flags: bit 0 tombstone (no body), bit 1 padding (the body is zeros) |
+//! | 4 | 4 | flags: bit 0 tombstone (no body), bit 1 padding (the body is zeros), bit 2 unversioned |
 //! | 8 | 4 | collection; zero in padding |
 //! | 12 | 4 | length of the body, at most 32 MiB |
 //! | 16 | 8 | document id; zero in padding |
-//! | 24 | 8 | version; zero in padding |
+//! | 24 | 8 | version; zero in padding and in unversioned frames |
 //! | 32 | 4 | CRC-32 of the body |
 //! | 36 | 8 | zero |
 //! | 44 | 4 | CRC-32 of the salt (16), the file's number (4), the frame's offset in the file (8), and bytes 0..44 of this header |
 //!
 //! So a frame that lies at another offset, comes from another file, or belongs to another document
-//! or version never validates, and neither does a body that was exchanged.
+//! or version never validates, and neither does a body that was exchanged. An unversioned frame was
+//! written before its version was known, by a commit too large for the log; whoever points to it knows
+//! the version. It is bound to its file, its place, its collection and its document all the same.
 
 use crc32fast::Hasher;
 
@@ -64,6 +66,8 @@ pub const BODY_BYTES_MAX: u32 = 32 << 20;
 pub const FLAG_TOMBSTONE: u32 = 1;
 /// Flag: nothing but filling.
 pub const FLAG_PADDING: u32 = 2;
+/// Flag: the version is zero in the frame; who points to it knows it.
+pub const FLAG_UNVERSIONED: u32 = 4;
 
 /// What makes a file this one and no other; enters every checksum in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -95,7 +99,7 @@ pub enum FormatError {
     Unsupported(String),
 }
 
-const FLAGS_KNOWN: u32 = FLAG_TOMBSTONE | FLAG_PADDING;
+const FLAGS_KNOWN: u32 = FLAG_TOMBSTONE | FLAG_PADDING | FLAG_UNVERSIONED;
 
 /// The bytes that a frame with a body of `len` bytes takes: header, body and zeros.
 pub fn frame_bytes(len: u32) -> u64 {
@@ -169,7 +173,7 @@ pub fn decode_file_header(bytes: &[u8; FILE_HEADER_BYTES]) -> Result<FileIdentit
 /// What a frame's header says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FrameHeader {
-    /// [`FLAG_TOMBSTONE`], [`FLAG_PADDING`] or none.
+    /// [`FLAG_TOMBSTONE`], [`FLAG_PADDING`], [`FLAG_UNVERSIONED`] or none.
     pub flags: u32,
     /// Whose version it is.
     pub id: FrameId,
@@ -183,6 +187,15 @@ impl FrameHeader {
     /// Whether the frame says that the document was deleted.
     pub fn is_tombstone(&self) -> bool {
         self.flags & FLAG_TOMBSTONE != 0
+    }
+
+    /// Whether the frame holds a body of that version of that document.
+    pub fn is_body_of(&self, id: &FrameId) -> bool {
+        match self.flags {
+            0 => self.id == *id,
+            FLAG_UNVERSIONED => self.id == FrameId { version: 0, ..*id },
+            _ => false,
+        }
     }
 
     /// Whether the frame is only filling.

@@ -103,7 +103,7 @@ fn unknown_versions_and_features_are_unsupported_and_compatible_ones_are_not() {
     compatible[24] = 1;
     assert_eq!(decode_file_header(&with_crc(compatible)), Ok(IDENTITY));
 
-    let flags = FrameHeader { flags: 4, ..HEADER };
+    let flags = FrameHeader { flags: 8, ..HEADER };
     let bytes = encode_frame_header(&flags, &IDENTITY, 4096);
     let decoded = decode_frame_header(&bytes, &IDENTITY, 4096);
     assert!(matches!(decoded, Err(FormatError::Unsupported(_))));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use docdb_vfs::{OpenMode, Vfs, VfsFile};
 
 use crate::file::open_checked;
-use crate::format::{self, FLAG_TOMBSTONE, FrameHeader};
+use crate::format::{self, FLAG_TOMBSTONE, FLAG_UNVERSIONED, FrameHeader};
 use crate::{DataFileError, FileIdentity, FilePtr, FrameId, Result};
 
 /// How many bytes are gathered before they are written, and the largest body that is gathered
@@ -72,6 +72,16 @@ impl DataFileWriter {
     /// Appends a document's version.
     pub fn append(&mut self, id: &FrameId, body: &[u8]) -> Result<FilePtr> {
         self.append_frame(0, id, body)
+    }
+
+    /// Appends a body of a document whose version is not known yet.
+    pub fn append_unversioned(&mut self, collection: u32, id: u64, body: &[u8]) -> Result<FilePtr> {
+        let id = FrameId {
+            collection,
+            id,
+            version: 0,
+        };
+        self.append_frame(FLAG_UNVERSIONED, &id, body)
     }
 
     /// Appends the deletion of a document.

@@ -19,14 +19,15 @@ use std::time::Duration;
 use docdb_datafile::{DataFile, DataFileWriter, FileIdentity, FrameId, data_file_name};
 use docdb_index::{Delta, Place, Run, RunIdentity, RunWriter, merge_runs, run_file_name};
 use docdb_mvcc::CommitTs;
-use docdb_vfs::Vfs;
 use docdb_wal::Lsn;
 
+use crate::bulk_files::BulkFiles;
 use crate::db::{Db, Inner, poisoned};
 use crate::error::{Error, Result};
 use crate::manifest::{self, CollectionEntry, DataFileEntry, Manifest, ReplaceError, RunEntry};
 use crate::planted::{Bug, is_planted};
 use crate::pointer::DocPtr;
+use crate::random::random_salt;
 
 /// After a failed checkpoint the next one is due when this has passed.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -41,7 +42,11 @@ pub(crate) struct Checkpointer {
     writer: Option<DataFileWriter>,
     /// A delta that is frozen and not published, and what was true when it was frozen.
     pending: Option<Pending>,
-    /// An error has left the last data file in doubt behind its durable length: nothing is appended
+    /// The data files that this attempt of a checkpoint has created.
+    created: Vec<u32>,
+    /// The data file in the manifest that checkpoints append to, if there is one.
+    appended: Option<u32>,
+    /// An error has left that data file in doubt behind its durable length: nothing is appended
     /// to it any more.
     data_file_in_doubt: bool,
     /// The last checkpoint was taken, or tried, by the close.
@@ -53,6 +58,8 @@ struct Pending {
     ts: CommitTs,
     collections: Vec<CollectionEntry>,
     next_collection: u32,
+    /// What large commits have written to since the checkpoint before.
+    bulk_files: BulkFiles,
 }
 
 /// What a checkpoint did.
@@ -73,13 +80,23 @@ pub struct CheckpointReport {
 
 impl Checkpointer {
     pub(crate) fn new(manifest: Manifest) -> Checkpointer {
+        let appended = manifest.data_files.last().map(|entry| entry.number);
         Checkpointer {
             manifest,
             writer: None,
             pending: None,
+            created: Vec::new(),
+            appended,
             data_file_in_doubt: false,
             is_closed: false,
         }
+    }
+}
+
+impl Checkpointer {
+    fn appended_file(&self) -> Option<&DataFileEntry> {
+        let number = self.appended?;
+        self.manifest.data_files.iter().find(|e| e.number == number)
     }
 }
 
@@ -123,13 +140,14 @@ impl Inner {
         }
         // What an attempt that failed has frozen is older than what was committed since.
         let is_retry = state.pending.is_some();
-        let next = (state.manifest.next_data_file, state.manifest.next_run);
+        let next_run = state.manifest.next_run;
+        state.created.clear();
         let mut outcome = self.checkpoint_once(state);
         if is_retry && outcome.is_ok() {
             outcome = self.checkpoint_once(state);
         }
         if outcome.is_err() {
-            self.abandon(state, next.0, next.1);
+            self.abandon(state, next_run);
             self.retry_later();
         }
         outcome
@@ -137,13 +155,14 @@ impl Inner {
 
     /// Gives back the space of what was written since these numbers and is in no manifest: a full disk
     /// must not fill up with failed attempts. What cannot be removed now, the next open removes.
-    fn abandon(&self, state: &Checkpointer, data_file: u32, run: u64) {
+    fn abandon(&self, state: &Checkpointer, run: u64) {
         if self.poisoned.get().is_some() {
             // Which manifest stands is not known, so neither is what it names.
             return;
         }
         let (vfs, manifest) = (self.vfs.as_ref(), &state.manifest);
-        let data_files = (data_file..manifest.next_data_file)
+        let created = state.created.iter().copied();
+        let data_files = created
             .filter(|number| manifest.data_files.iter().all(|e| e.number != *number))
             .map(data_file_name);
         let runs = (run..manifest.next_run)
@@ -153,7 +172,7 @@ impl Inner {
             let _ = vfs.remove_file(&self.dir.join(name));
         }
         if state.data_file_in_doubt
-            && let Some(entry) = manifest.data_files.last()
+            && let Some(entry) = state.appended_file()
         {
             let _ = self.append_to(entry);
         }
@@ -189,11 +208,14 @@ impl Inner {
             let continued = match state.writer.take() {
                 _ if was_in_doubt => None,
                 Some(writer) => Some(writer),
-                None => self.continue_data_file(&state.manifest)?,
+                None => self.continue_data_file(state)?,
             };
             let files = self.write_files(state, continued, &frozen, pending.ts, &mut report)?;
             let mut manifest = state.manifest.clone();
+            pending.bulk_files.enter(&mut manifest);
             files.enter(&mut manifest);
+            // Also those of large commits that this checkpoint does not cover.
+            manifest.next_data_file = self.next_data_file.load(Ordering::Relaxed);
             manifest.edit += 1;
             manifest.checkpoint_ts = pending.ts.0;
             manifest.proven_lsn = pending.ts.0;
@@ -202,6 +224,7 @@ impl Inner {
             self.replace_manifest(state, manifest)?;
             state.data_file_in_doubt = was_in_doubt && files.data.is_none();
             if let Some((entry, path)) = files.data {
+                state.appended = Some(entry.number);
                 self.adopt_data_file(entry, path)?;
             }
             self.index
@@ -227,12 +250,13 @@ impl Inner {
         if let (Some(frozen), Some(pending)) = (self.index.frozen(), &state.pending) {
             return Ok((frozen, pending.clone()));
         }
-        let sequencer = self.sequencer.lock();
+        let mut sequencer = self.sequencer.lock();
         let frozen = self.index.freeze()?;
         let pending = Pending {
             ts: CommitTs(self.installed_ts.load(Ordering::Acquire)),
             collections: self.collections.entries(),
             next_collection: sequencer.next_collection,
+            bulk_files: std::mem::take(&mut sequencer.bulk_files),
         };
         state.pending = Some(pending.clone());
         self.logged_bytes.store(0, Ordering::Relaxed);
@@ -295,11 +319,7 @@ impl Inner {
         if let Some(mut writer) = data {
             let durable_bytes = writer.sync()?;
             let FileIdentity { number, salt } = writer.identity();
-            let entry = DataFileEntry {
-                number,
-                salt,
-                durable_bytes,
-            };
+            let entry = DataFileEntry::new(number, salt, durable_bytes);
             let path = self.dir.join(data_file_name(number));
             files.data = Some((entry, path));
             if durable_bytes < self.options.data_file_bytes_max {
@@ -321,9 +341,8 @@ impl Inner {
         match data {
             Some(writer) => Ok(writer),
             None => {
-                let number = state.manifest.next_data_file;
-                // Counted up in memory at once: the number of an abandoned file is not used again.
-                state.manifest.next_data_file += 1;
+                let number = self.take_data_file_number();
+                state.created.push(number);
                 let identity = FileIdentity {
                     number,
                     salt: random_salt(self.vfs.as_ref()),
@@ -335,8 +354,8 @@ impl Inner {
     }
 
     /// The last data file, if it takes more.
-    fn continue_data_file(&self, manifest: &Manifest) -> Result<Option<DataFileWriter>> {
-        match manifest.data_files.last() {
+    fn continue_data_file(&self, state: &Checkpointer) -> Result<Option<DataFileWriter>> {
+        match state.appended_file() {
             Some(entry) if entry.durable_bytes < self.options.data_file_bytes_max => {
                 self.append_to(entry).map(Some)
             }
@@ -468,23 +487,10 @@ struct NewFiles {
 impl NewFiles {
     fn enter(&self, manifest: &mut Manifest) {
         if let Some((entry, _)) = &self.data {
-            match manifest
-                .data_files
-                .iter_mut()
-                .find(|known| known.number == entry.number)
-            {
-                Some(known) => *known = *entry,
-                None => manifest.data_files.push(*entry),
-            }
+            manifest.enter_data_file(*entry);
         }
         if let Some((entry, _)) = &self.run {
             manifest.runs.insert(0, *entry);
         }
     }
-}
-
-fn random_salt(vfs: &dyn Vfs) -> u128 {
-    let mut raw = [0; 16];
-    vfs.fill_random(&mut raw);
-    u128::from_le_bytes(raw)
 }

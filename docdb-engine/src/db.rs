@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use docdb_datafile::DocStore;
@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 
 use crate::checkpoint::Checkpointer;
 use crate::collections::Collections;
-use crate::commit::Sequencer;
+use crate::commit::{BulkFile, Sequencer};
 use crate::driver::OwnThreads;
 use crate::error::{Error, Result};
 use crate::options::DbOptions;
@@ -43,7 +43,7 @@ pub(crate) type DocIndex = Index<Arc<[u8]>, DocPtr>;
 ///   completely installed: `visible_ts = min(acknowledged_lsn, installed_ts)`;
 /// - only the holder of `sequencer` appends to the log and installs, so both happen in commit order.
 ///
-/// Lock order: `checkpointer`, then `sequencer`, then the log's and the index's own.
+/// Lock order: `checkpointer` or `bulk`, then `sequencer`, then the log's and the index's own.
 pub(crate) struct Inner {
     pub(crate) vfs: Arc<dyn Vfs>,
     pub(crate) dir: PathBuf,
@@ -55,6 +55,10 @@ pub(crate) struct Inner {
     pub(crate) collections: Collections,
     pub(crate) snapshots: SnapshotRegistry,
     pub(crate) installed_ts: AtomicU64,
+    /// The file that large commits write to; the holder is the one whose turn it is.
+    pub(crate) bulk: Mutex<BulkFile>,
+    /// The number of the next data file, whoever creates it.
+    pub(crate) next_data_file: AtomicU32,
     pub(crate) sequencer: Mutex<Sequencer>,
     pub(crate) checkpointer: Mutex<Checkpointer>,
     pub(crate) closed: AtomicBool,
@@ -79,6 +83,11 @@ pub(crate) struct Counters {
 }
 
 impl Inner {
+    /// A number for a new data file. One that no manifest ever names is not used again in this run.
+    pub(crate) fn take_data_file_number(&self) -> u32 {
+        self.next_data_file.fetch_add(1, Ordering::Relaxed)
+    }
+
     /// The newest commit that readers see.
     pub(crate) fn visible(&self) -> CommitTs {
         // Installed first: what is read second can only have grown, and the minimum stays true.
@@ -260,6 +269,8 @@ impl Inner {
             let _sequencer = self.sequencer.lock();
             self.closed.store(true, Ordering::Release);
         }
+        // Waits for a large commit that is being written.
+        self.bulk.lock().seal();
         // Held until the directory is given up: whoever waits for it to take a checkpoint finds the
         // database closed, and whoever closes it, too, returns when it is.
         let mut checkpointer = self.checkpointer.lock();

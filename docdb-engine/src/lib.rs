@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod body;
+mod bulk_files;
 mod checkpoint;
 mod collections;
 mod commit;
@@ -19,6 +20,7 @@ pub mod planted;
 #[cfg(not(feature = "planted-bugs"))]
 mod planted;
 mod pointer;
+mod random;
 mod read;
 mod record;
 mod report;

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use std::sync::{Arc, OnceLock};
 
 use docdb_datafile::{DataFile, DocStore, FileIdentity, data_file_name, parse_data_file_name};
 use docdb_index::{
-    Index, IndexOptions, Key, Place, Run, RunIdentity, parse_run_file_name, run_file_name,
+    Index, IndexOptions, Key, Place, Pointer, Run, RunIdentity, parse_run_file_name, run_file_name,
 };
 use docdb_mvcc::{CommitTs, SnapshotRegistry};
 use docdb_types::ErrorKind;
@@ -15,14 +15,17 @@ use docdb_vfs::Vfs;
 use docdb_wal::{FlushDriver, Lsn, Recovery, Replayed, WalOptions};
 use parking_lot::Mutex;
 
+use crate::bulk_files::BulkFiles;
 use crate::checkpoint::Checkpointer;
 use crate::collections::{Collection, Collections};
-use crate::commit::Sequencer;
+use crate::commit::{BulkFile, Sequencer};
 use crate::db::{Counters, Db, DocIndex, Inner};
 use crate::error::{Error, Result};
 use crate::manifest::{self, MANIFEST, MANIFEST_TEMPORARY, Manifest};
 use crate::options::DbOptions;
 use crate::planted::{Bug, is_planted};
+use crate::pointer::DocPtr;
+use crate::random::random_seed;
 use crate::record::{self, KIND_COMMIT, OpKind};
 use crate::report::RecoveryReport;
 
@@ -54,7 +57,6 @@ impl Db {
             _ => error.into(),
         })?;
         let manifest = manifest::read(vfs.as_ref(), dir)?;
-        let files = Files::classify(vfs.as_ref(), dir, &manifest)?;
         let runs = open_runs(vfs.as_ref(), dir, &manifest)?;
         let store = open_data_files(vfs.as_ref(), dir, &manifest)?;
         let index_options = IndexOptions {
@@ -65,6 +67,7 @@ impl Db {
             index: Index::new(index_options, runs),
             collections: Collections::restore(&manifest.collections, manifest.checkpoint_ts),
             next_collection: manifest.next_collection,
+            bulk_files: BulkFiles::default(),
             commits: 0,
         };
         let verdict = Recovery::judge(
@@ -74,6 +77,9 @@ impl Db {
             &mut |record| replay.apply(record),
         )?;
 
+        let bulk_files = replay.bulk_files;
+        bulk_files.open(vfs.as_ref(), dir, &manifest, &store)?;
+        let files = Files::classify(vfs.as_ref(), dir, &manifest, &bulk_files)?;
         // Judged: from here on files change. What was read may be as fresh as a rename that a killed
         // process did not live to sync: the database's own name, or the manifest. Nothing that builds
         // on them may outlive them: neither new commits, nor the removal of what the manifest before
@@ -112,7 +118,9 @@ impl Db {
             store,
             collections: replay.collections,
             snapshots: SnapshotRegistry::new(),
-            sequencer: Mutex::new(Sequencer::new(replay.next_collection)),
+            next_data_file: AtomicU32::new(bulk_files.next_number(manifest.next_data_file)),
+            bulk: Mutex::new(BulkFile::default()),
+            sequencer: Mutex::new(Sequencer::new(replay.next_collection, bulk_files)),
             checkpointer: Mutex::new(Checkpointer::new(manifest)),
             closed: AtomicBool::new(false),
             poisoned: OnceLock::new(),
@@ -144,23 +152,13 @@ pub(crate) fn wal_options(options: &DbOptions, manifest: &Manifest) -> WalOption
     wal
 }
 
-fn random_seed(vfs: &dyn Vfs) -> u64 {
-    let mut raw = [0; 8];
-    vfs.fill_random(&mut raw);
-    u64::from_le_bytes(raw)
-}
-
-fn open_runs(
-    vfs: &dyn Vfs,
-    dir: &Path,
-    manifest: &Manifest,
-) -> Result<Vec<Arc<Run<crate::pointer::DocPtr>>>> {
+fn open_runs(vfs: &dyn Vfs, dir: &Path, manifest: &Manifest) -> Result<Vec<Arc<Run<DocPtr>>>> {
     manifest
         .runs
         .iter()
         .map(|entry| {
             let path = dir.join(run_file_name(entry.number));
-            must_exist(vfs, &path)?;
+            must_exist(vfs, &path, "manifest")?;
             let identity = RunIdentity {
                 number: entry.number,
                 salt: entry.salt,
@@ -174,7 +172,7 @@ fn open_data_files(vfs: &dyn Vfs, dir: &Path, manifest: &Manifest) -> Result<Doc
     let store = DocStore::new();
     for entry in &manifest.data_files {
         let path = dir.join(data_file_name(entry.number));
-        must_exist(vfs, &path)?;
+        must_exist(vfs, &path, "manifest")?;
         let identity = FileIdentity {
             number: entry.number,
             salt: entry.salt,
@@ -184,13 +182,13 @@ fn open_data_files(vfs: &dyn Vfs, dir: &Path, manifest: &Manifest) -> Result<Doc
     Ok(store)
 }
 
-fn must_exist(vfs: &dyn Vfs, path: &Path) -> Result<()> {
+pub(crate) fn must_exist(vfs: &dyn Vfs, path: &Path, named_by: &str) -> Result<()> {
     if vfs.exists(path)? {
         return Ok(());
     }
     Err(Error::new(
         ErrorKind::Corrupt,
-        format!("{} is missing, but the manifest names it", path.display()),
+        format!("{} is missing, but the {named_by} names it", path.display()),
     ))
 }
 
@@ -202,11 +200,17 @@ struct Files {
 }
 
 impl Files {
-    fn classify(vfs: &dyn Vfs, dir: &Path, manifest: &Manifest) -> Result<Files> {
+    fn classify(
+        vfs: &dyn Vfs,
+        dir: &Path,
+        manifest: &Manifest,
+        bulk_files: &BulkFiles,
+    ) -> Result<Files> {
         let data: BTreeSet<u32> = manifest
             .data_files
             .iter()
             .map(|entry| entry.number)
+            .chain(bulk_files.numbers())
             .collect();
         let runs: BTreeSet<u64> = manifest.runs.iter().map(|entry| entry.number).collect();
         let mut files = Files {
@@ -248,6 +252,8 @@ struct Replay {
     index: DocIndex,
     collections: Collections,
     next_collection: u32,
+    /// The files that large commits since the checkpoint wrote to.
+    bulk_files: BulkFiles,
     commits: u64,
 }
 
@@ -262,7 +268,8 @@ impl Replay {
         let ts = CommitTs(record.lsn.0);
         for op in record::decode(record.payload)? {
             match op.kind {
-                OpKind::Put | OpKind::Delete => {
+                OpKind::BulkFile => self.bulk_files.note(BulkFiles::decode(&op)?),
+                OpKind::Put | OpKind::PutStored | OpKind::Delete => {
                     let collection = self.collections.by_id(op.collection).ok_or_else(|| {
                         format!(
                             "record {ts} writes to the unknown collection {}",
@@ -271,6 +278,12 @@ impl Replay {
                     })?;
                     let (place, change) = match op.kind {
                         OpKind::Delete => (Place::Deleted, -1),
+                        OpKind::PutStored => {
+                            let pointer = DocPtr::decode(op.body)
+                                .filter(|pointer| self.bulk_files.holds(pointer.0))
+                                .ok_or_else(|| format!("record {ts} points to nowhere"))?;
+                            (Place::Stored(pointer), i64::from(!op.existed))
+                        }
                         _ => (Place::Memory(Arc::from(op.body)), i64::from(!op.existed)),
                     };
                     // No snapshot is older than the end of the replay.

@@ -36,6 +36,9 @@ pub struct DbOptions {
     pub segment_bytes_max: u64,
     /// Log segments kept beyond what recovery needs.
     pub keep_segments: usize,
+    /// The documents of a commit with at least this many bytes of them go to a data file at once,
+    /// and not to the log and into memory.
+    pub bulk_bytes_min: usize,
     /// A data file takes no more checkpoints once it is larger than this.
     pub data_file_bytes_max: u64,
     /// Index runs are merged when there are more than this.
@@ -59,6 +62,7 @@ impl Default for DbOptions {
             segment_bytes_min: 256 << 10,
             segment_bytes_max: 64 << 20,
             keep_segments: 2,
+            bulk_bytes_min: 1 << 20,
             data_file_bytes_max: 256 << 20,
             runs_max: 8,
             snapshot_idle_max: Duration::from_secs(60),

@@ -13,12 +13,12 @@
 //!
 //! | offset | bytes | field |
 //! |---|---|---|
-//! | 0 | 1 | kind: 1 put, 2 delete, 3 create collection, 4 drop collection |
+//! | 0 | 1 | kind: 1 put, 2 delete, 3 create collection, 4 drop collection, 5 bulk file, 6 put stored |
 //! | 1 | 1 | flags: 1 the document existed before |
 //! | 2 | 2 | zero |
 //! | 4 | 4 | collection number |
-//! | 8 | 8 | document id; 0 for collections |
-//! | 16 | 4 | length of the body: the document, or the collection's name |
+//! | 8 | 8 | document id; 0 for collections; of a bulk file its synced length |
+//! | 16 | 4 | length of the body: the document, the collection's name; of a bulk file number (4) and salt (16); of a document in one its pointer: file (4), offset (8), length (4) |
 //! | 20 | 4 | zero |
 
 use docdb_types::limits;
@@ -39,6 +39,10 @@ pub(crate) enum OpKind {
     Delete = 2,
     CreateCollection = 3,
     DropCollection = 4,
+    /// A data file that this commit wrote bodies to.
+    BulkFile = 5,
+    /// A put whose body is in a data file.
+    PutStored = 6,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +54,16 @@ pub(crate) struct LoggedOp<'a> {
     pub(crate) body: &'a [u8],
 }
 
+/// An operation without its body.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OpHead {
+    pub(crate) kind: OpKind,
+    pub(crate) existed: bool,
+    pub(crate) collection: u32,
+    pub(crate) id: u64,
+    pub(crate) body_bytes: u32,
+}
+
 /// Appends the head of a commit of `ops` operations.
 pub(crate) fn encode_head(out: &mut Vec<u8>, ops: u32) {
     out.extend_from_slice(&[VERSION, 0, 0, 0]);
@@ -58,12 +72,26 @@ pub(crate) fn encode_head(out: &mut Vec<u8>, ops: u32) {
 
 /// Appends an operation; its body belongs behind all operations.
 pub(crate) fn encode_op(out: &mut Vec<u8>, op: &LoggedOp<'_>) {
+    encode_op_head(
+        out,
+        &OpHead {
+            kind: op.kind,
+            existed: op.existed,
+            collection: op.collection,
+            id: op.id,
+            body_bytes: op.body.len() as u32,
+        },
+    );
+}
+
+/// Appends an operation of which only the length of the body is known here.
+pub(crate) fn encode_op_head(out: &mut Vec<u8>, op: &OpHead) {
     let mut bytes = [0; OP_BYTES];
     bytes[0] = op.kind as u8;
     bytes[1] = if op.existed { FLAG_EXISTED } else { 0 };
     bytes[4..8].copy_from_slice(&op.collection.to_le_bytes());
     bytes[8..16].copy_from_slice(&op.id.to_le_bytes());
-    bytes[16..20].copy_from_slice(&(op.body.len() as u32).to_le_bytes());
+    bytes[16..20].copy_from_slice(&op.body_bytes.to_le_bytes());
     out.extend_from_slice(&bytes);
 }
 
@@ -83,7 +111,7 @@ pub(crate) fn decode(payload: &[u8]) -> Result<Vec<LoggedOp<'_>>, String> {
     let ops_end = count
         .checked_mul(OP_BYTES)
         .and_then(|bytes| bytes.checked_add(HEAD_BYTES))
-        .filter(|&end| end <= payload.len() && count <= limits::COMMIT_OPS_MAX)
+        .filter(|&end| end <= payload.len() && count <= limits::COMMIT_OPS_MAX + 1)
         .ok_or("a commit with more operations than its payload holds")?;
     let mut bodies = &payload[ops_end..];
     let mut ops = Vec::with_capacity(count);
@@ -93,6 +121,8 @@ pub(crate) fn decode(payload: &[u8]) -> Result<Vec<LoggedOp<'_>>, String> {
             2 => OpKind::Delete,
             3 => OpKind::CreateCollection,
             4 => OpKind::DropCollection,
+            5 => OpKind::BulkFile,
+            6 => OpKind::PutStored,
             other => return Err(format!("operation kind {other} in a commit")),
         };
         let mut raw = [0; 8];

@@ -575,6 +575,7 @@ fn memory_that_is_used_up_is_refused_or_freed() {
     let vfs = common::disk();
     let mut options = common::options();
     options.memory_bytes_max = 64 << 10;
+    options.bulk_bytes_min = usize::MAX;
     let db = common::create_with(&vfs, options).unwrap();
     let refused = db
         .submit(&[WriteOp::create(C, 1, &of_bytes(65 << 10))])

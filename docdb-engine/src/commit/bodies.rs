@@ -1,10 +1,15 @@
 //! The documents of a commit as the log takes them.
 
 use bytes::Bytes;
+use docdb_index::Pointer;
 use docdb_mvcc::WriteKind;
 use docdb_wal::Body;
 
+use super::Accepted;
+use super::bulk::StoredBodies;
 use crate::ops::WriteOp;
+use crate::pointer::DocPtr;
+use crate::record::{self, OpHead, OpKind};
 
 /// Bodies up to this size are copied into the log's group, larger ones are linked.
 const COPIED_BYTES_MAX: usize = 16 << 10;
@@ -18,6 +23,8 @@ pub(super) enum Bodies<'a> {
         bytes: Bytes,
         crc: crc32fast::Hasher,
     },
+    /// The log gets pointers.
+    Stored(StoredBodies<'a>),
 }
 
 impl<'a> Bodies<'a> {
@@ -48,6 +55,46 @@ impl<'a> Bodies<'a> {
         match self {
             Bodies::Copied(bytes) => bytes.len(),
             Bodies::Linked { bytes, .. } => bytes.len(),
+            Bodies::Stored(stored) => stored.logged.len(),
+        }
+    }
+
+    pub(super) fn stored(&self) -> Option<&StoredBodies<'a>> {
+        match self {
+            Bodies::Stored(stored) => Some(stored),
+            Bodies::Copied(_) | Bodies::Linked { .. } => None,
+        }
+    }
+
+    /// Appends the head of the commit's record.
+    pub(super) fn encode_head(
+        &self,
+        head: &mut Vec<u8>,
+        ops: &[WriteOp<'_>],
+        accepted: &[Accepted],
+    ) {
+        let stored = self.stored();
+        let extra = u32::from(stored.is_some());
+        record::encode_head(head, ops.len() as u32 + extra);
+        if let Some(stored) = stored {
+            record::encode_op_head(head, &stored.file_op());
+        }
+        for (op, accepted) in ops.iter().zip(accepted) {
+            let (kind, body_bytes) = match (op.kind, stored) {
+                (WriteKind::Delete, _) => (OpKind::Delete, 0),
+                (_, Some(_)) => (OpKind::PutStored, DocPtr::BYTES),
+                (_, None) => (OpKind::Put, op.body.len()),
+            };
+            record::encode_op_head(
+                head,
+                &OpHead {
+                    kind,
+                    existed: accepted.existed,
+                    collection: accepted.key.collection,
+                    id: accepted.key.id,
+                    body_bytes: body_bytes as u32,
+                },
+            );
         }
     }
 
@@ -55,6 +102,7 @@ impl<'a> Bodies<'a> {
         match self {
             Bodies::Copied(bytes) => Body::Slice(bytes),
             Bodies::Linked { bytes, .. } => Body::Shared(bytes.clone()),
+            Bodies::Stored(stored) => Body::Shared(stored.logged.clone()),
         }
     }
 
@@ -69,6 +117,7 @@ impl<'a> Bodies<'a> {
                 hasher.update(bytes);
             }
             Bodies::Linked { crc, .. } => hasher.combine(crc),
+            Bodies::Stored(stored) => hasher.combine(&stored.crc),
         }
         hasher.finalize()
     }

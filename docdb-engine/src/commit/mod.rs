@@ -7,6 +7,7 @@
 
 mod batch;
 mod bodies;
+mod bulk;
 mod check;
 mod collections;
 
@@ -22,18 +23,26 @@ use parking_lot::MutexGuard;
 
 use batch::Earlier;
 use bodies::Bodies;
+
+pub(crate) use bulk::BulkFile;
 use check::check;
 
+use crate::bulk_files::BulkFiles;
 use crate::collections::Collection;
 use crate::db::{Db, Inner};
 use crate::error::{Error, Result};
 use crate::ops::{Committed, Ids, Precondition, WriteOp};
 use crate::pointer::DocPtr;
-use crate::record::{self, KIND_COMMIT, LoggedOp, OpKind};
+use crate::record::KIND_COMMIT;
 use crate::ticket::CommitTicket;
 
 /// Stands for the version that a commit is about to get.
 const THIS_COMMIT: CommitTs = CommitTs::MAX;
+/// A byte that a large commit writes to a data file counts this little for the next checkpoint, which
+/// need not write it again.
+const DATA_BYTES_PER_LOG_BYTE: u64 = 8;
+/// What a version takes in memory beside its body, about.
+const ENTRY_BYTES: usize = 64;
 /// How long a commit waits for memory.
 const MEMORY_WAIT_MAX: Duration = Duration::from_secs(1);
 
@@ -41,13 +50,16 @@ const MEMORY_WAIT_MAX: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(crate) struct Sequencer {
     pub(crate) next_collection: u32,
+    /// What large commits have written to since the last checkpoint began.
+    pub(crate) bulk_files: BulkFiles,
     head: Vec<u8>,
 }
 
 impl Sequencer {
-    pub(crate) fn new(next_collection: u32) -> Sequencer {
+    pub(crate) fn new(next_collection: u32, bulk_files: BulkFiles) -> Sequencer {
         Sequencer {
             next_collection,
+            bulk_files,
             head: Vec::new(),
         }
     }
@@ -80,6 +92,7 @@ struct Planned {
     key: Key,
     /// `None` for an insert: its id is above all that were ever used.
     seen: Option<Seen<Arc<[u8]>, DocPtr>>,
+    /// What stays in memory: `None` for a deletion, and in a large commit.
     body: Option<Arc<[u8]>>,
 }
 
@@ -116,20 +129,37 @@ impl Inner {
     fn try_submit(&self, ops: &[WriteOp<'_>], durability: Durability) -> Result<CommitTicket> {
         self.check_writable()?;
         let body_bytes = check(ops)?;
-        self.admit(body_bytes as u64)?;
+        let is_large = body_bytes >= self.options.bulk_bytes_min.max(1);
+        // The bodies of a large commit do not stay in memory.
+        let resident_bytes = if is_large { 0 } else { body_bytes };
+        self.admit((resident_bytes + ops.len() * ENTRY_BYTES) as u64)?;
         let mut planned = Vec::with_capacity(ops.len());
         for (index, op) in ops.iter().enumerate() {
-            match self.plan(op) {
+            match self.plan(op, !is_large) {
                 Ok(op) => planned.push(op),
                 Err(error) => return Ok(self.refuse_planning(ops, &planned, error.at_op(index))),
             }
         }
-        let bodies = Bodies::gather(ops, body_bytes);
+        let mut bodies = if is_large {
+            Bodies::Stored(self.store_bodies(ops, &planned)?)
+        } else {
+            Bodies::gather(ops, body_bytes)
+        };
         loop {
             let mut sequencer = self.sequencer.lock();
             self.check_writable()?;
             match self.validate(ops, &planned) {
                 Verdict::Accepted(accepted) => {
+                    if let Bodies::Stored(stored) = &bodies
+                        && !stored.fit(accepted.iter().map(|accepted| accepted.key.id))
+                    {
+                        drop(sequencer);
+                        for (op, plan) in ops.iter().zip(&mut planned) {
+                            plan.body = resident(op);
+                        }
+                        bodies = Bodies::gather(ops, body_bytes);
+                        continue;
+                    }
                     return self.commit(
                         &mut sequencer,
                         ops,
@@ -147,7 +177,8 @@ impl Inner {
                     drop(sequencer);
                     for (index, (op, plan)) in ops.iter().zip(&mut planned).enumerate() {
                         let renewed = if plan.collection.dropped().is_some() {
-                            self.plan(op).map(|renewed| *plan = renewed)
+                            self.plan(op, plan.body.is_some())
+                                .map(|renewed| *plan = renewed)
                         } else if plan.seen.is_some() {
                             self.index
                                 .look(plan.key, ReadMode::Blocking)
@@ -223,7 +254,7 @@ impl Inner {
         ))
     }
 
-    fn plan(&self, op: &WriteOp<'_>) -> Result<Planned> {
+    fn plan(&self, op: &WriteOp<'_>, resident_body: bool) -> Result<Planned> {
         let collection = self
             .collections
             .installed(op.collection)
@@ -233,12 +264,11 @@ impl Inner {
             WriteKind::Insert => None,
             _ => Some(self.index.look(key, ReadMode::Blocking)?),
         };
-        let body = (op.kind != WriteKind::Delete).then(|| Arc::from(op.body));
         Ok(Planned {
             collection,
             key,
             seen,
-            body,
+            body: if resident_body { resident(op) } else { None },
         })
     }
 
@@ -328,31 +358,24 @@ impl Inner {
     ) -> Result<CommitTicket> {
         let head = &mut sequencer.head;
         head.clear();
-        record::encode_head(head, ops.len() as u32);
-        for (op, accepted) in ops.iter().zip(accepted) {
-            let delete = op.kind == WriteKind::Delete;
-            record::encode_op(
-                head,
-                &LoggedOp {
-                    kind: if delete { OpKind::Delete } else { OpKind::Put },
-                    existed: accepted.existed,
-                    collection: accepted.key.collection,
-                    id: accepted.key.id,
-                    body: if delete { &[] } else { op.body },
-                },
-            );
+        bodies.encode_head(head, ops, accepted);
+        let data_bytes = bodies.stored().map_or(0, |stored| stored.bytes());
+        let ticket = self.log(head, bodies, data_bytes, durability)?;
+        if let Some(stored) = bodies.stored() {
+            sequencer.bulk_files.note(stored.file);
         }
-        let ticket = self.log(head, bodies, durability)?;
         let guard = InstallGuard(self);
         let ts = CommitTs(ticket.lsn().0);
         let oldest = self.snapshots.oldest(|| self.visible());
-        for (plan, accepted) in planned.iter().zip(accepted) {
-            let (place, change) = match &plan.body {
-                Some(body) => (
-                    Place::Memory(Arc::clone(body)),
-                    i64::from(!accepted.existed),
-                ),
-                None => (Place::Deleted, -1),
+        for (index, (plan, accepted)) in planned.iter().zip(accepted).enumerate() {
+            let place = match (&plan.body, bodies.stored()) {
+                (Some(body), _) => Place::Memory(Arc::clone(body)),
+                (None, Some(stored)) => stored.place(index),
+                (None, None) => Place::Deleted,
+            };
+            let change = match place {
+                Place::Deleted => -1,
+                _ => i64::from(!accepted.existed),
             };
             self.index.install(accepted.key, ts, place, oldest);
             plan.collection
@@ -374,6 +397,7 @@ impl Inner {
         &self,
         head: &[u8],
         bodies: &Bodies<'_>,
+        data_bytes: u64,
         durability: Durability,
     ) -> Result<docdb_wal::CommitTicket> {
         let record = Record {
@@ -385,7 +409,8 @@ impl Inner {
         };
         let ticket = self.wal.append_record_as(&record, durability)?;
         self.counters.commits.fetch_add(1, Ordering::Relaxed);
-        let bytes = (head.len() + bodies.len()) as u64;
+        // A checkpoint is worth while, too, when much has been written past the log.
+        let bytes = (head.len() + bodies.len()) as u64 + data_bytes / DATA_BYTES_PER_LOG_BYTE;
         let before = self.logged_bytes.fetch_add(bytes, Ordering::Relaxed);
         let limit = self.options.checkpoint_wal_bytes;
         if self.dirty_since.load(Ordering::Relaxed) == 0 {
@@ -397,6 +422,11 @@ impl Inner {
         }
         Ok(ticket)
     }
+}
+
+/// The body as the index keeps it.
+fn resident(op: &WriteOp<'_>) -> Option<Arc<[u8]>> {
+    (op.kind != WriteKind::Delete).then(|| Arc::from(op.body))
 }
 
 /// Dropped only by a panic while a logged commit is being installed. A later commit would make the

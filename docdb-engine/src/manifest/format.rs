@@ -65,6 +65,30 @@ pub(crate) struct DataFileEntry {
     pub(crate) durable_bytes: u64,
 }
 
+impl DataFileEntry {
+    pub(crate) fn new(number: u32, salt: u128, durable_bytes: u64) -> DataFileEntry {
+        DataFileEntry {
+            number,
+            salt,
+            durable_bytes,
+        }
+    }
+}
+
+impl Manifest {
+    /// Enters a data file, or what was appended to it.
+    pub(crate) fn enter_data_file(&mut self, entry: DataFileEntry) {
+        match self
+            .data_files
+            .iter_mut()
+            .find(|known| known.number == entry.number)
+        {
+            Some(known) => known.durable_bytes = known.durable_bytes.max(entry.durable_bytes),
+            None => self.data_files.push(entry),
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RunEntry {
     pub(crate) number: u64,

@@ -42,6 +42,7 @@ pub(crate) fn options() -> DbOptions {
     options.index_shards = 4;
     options.runs_max = 2;
     options.data_file_bytes_max = 8 << 10;
+    options.bulk_bytes_min = 4 << 10;
     options
 }
 

@@ -193,7 +193,13 @@ pub(crate) fn live(vfs: &SimVfs, promise: &mut Promise) -> Result<(), Error> {
     run.commits_under_way(&[vec![put("b", 7, &text(4, 9_000))], vec![delete("a", 3)]])?;
     run.commits(&[
         vec![insert("b", &text(5, 40))],
-        vec![put("_default", 1, "3")],
+        // Large: past the log. The second goes on in the same file.
+        vec![
+            insert("b", &text(6, 3_000)),
+            delete("b", 7),
+            insert("b", &text(7, 2_500)),
+        ],
+        vec![put("_default", 1, "3"), put("a", 30, &text(8, 4_500))],
     ])?;
     let promise = run.promise;
     drop(run.db); // killed
