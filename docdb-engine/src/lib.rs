@@ -33,7 +33,10 @@ pub use checkpoint::CheckpointReport;
 pub use db::Db;
 pub use docdb_types::{DEFAULT_COLLECTION, ErrorClass, ErrorKind, limits};
 pub use docdb_vfs as vfs;
-pub use docdb_wal::{Durability, FlushDriver, ManualDriver, ThreadDriver, UnknownDurability, Wal};
+pub use docdb_wal::{
+    Durability, FlushDriver, ManualDriver, OnProgress, RecoveryProgress, ThreadDriver,
+    UnknownDurability, Wal,
+};
 pub use error::{Error, Result};
 pub use ops::{CollectionInfo, Committed, Document, Ids, Precondition, Ready, WriteKind, WriteOp};
 pub use options::{DbOptions, Maintainer};

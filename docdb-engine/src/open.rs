@@ -59,6 +59,7 @@ impl Db {
         let manifest = manifest::read(vfs.as_ref(), dir)?;
         let runs = open_runs(vfs.as_ref(), dir, &manifest)?;
         let store = open_data_files(vfs.as_ref(), dir, &manifest)?;
+        let files_time = vfs.now().saturating_sub(started);
         let index_options = IndexOptions {
             shards: options.index_shards,
             hash_seed: random_seed(vfs.as_ref()),
@@ -76,7 +77,6 @@ impl Db {
             wal_options(&options, &manifest),
             &mut |record| replay.apply(record),
         )?;
-
         let bulk_files = replay.bulk_files;
         bulk_files.open(vfs.as_ref(), dir, &manifest, &store)?;
         let files = Files::classify(vfs.as_ref(), dir, &manifest, &bulk_files)?;
@@ -96,6 +96,7 @@ impl Db {
             commits: replay.commits,
             removed: files.leftovers,
             foreign: files.foreign,
+            files_time,
             total_time: vfs.now().saturating_sub(started),
             wal: wal_report,
         };
@@ -108,6 +109,12 @@ impl Db {
         } else {
             0
         };
+        // What was replayed takes as much memory as it took the writer; opened with a smaller budget,
+        // the database begins with a checkpoint.
+        let mut logged_bytes = report.wal.payload_bytes;
+        if replay.index.memory_bytes() as u64 > options.memory_bytes_max / 2 {
+            logged_bytes = logged_bytes.max(options.checkpoint_wal_bytes);
+        }
         let inner = Inner {
             dir: dir.to_path_buf(),
             options,
@@ -124,7 +131,7 @@ impl Db {
             checkpointer: Mutex::new(Checkpointer::new(manifest)),
             closed: AtomicBool::new(false),
             poisoned: OnceLock::new(),
-            logged_bytes: AtomicU64::new(report.wal.payload_bytes),
+            logged_bytes: AtomicU64::new(logged_bytes),
             dirty_since: AtomicU64::new(dirty_since),
             counters,
             report,
@@ -149,6 +156,7 @@ pub(crate) fn wal_options(options: &DbOptions, manifest: &Manifest) -> WalOption
     wal.wal_id = Some(manifest.wal_id);
     wal.start_lsn = Some(Lsn(manifest.checkpoint_ts + 1));
     wal.proven_lsn = Lsn(manifest.proven_lsn);
+    wal.on_progress = options.on_recovery.clone();
     wal
 }
 

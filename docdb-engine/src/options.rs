@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use docdb_wal::Durability;
+use docdb_wal::{Durability, OnProgress};
 
 /// Told by a database that [`Db::maintenance_step`](crate::Db::maintenance_step) has something to do
 /// now or, after a quiet time, will have within the checkpoint interval.
@@ -47,6 +47,8 @@ pub struct DbOptions {
     pub snapshot_idle_max: Duration,
     /// The snapshot of a cursor ends when it is this old.
     pub snapshot_age_max: Duration,
+    /// Told how far the reading of the log has got when the database is opened.
+    pub on_recovery: Option<OnProgress>,
     /// Told when maintenance is wanted.
     pub maintainer: Option<Arc<dyn Maintainer>>,
 }
@@ -67,6 +69,7 @@ impl Default for DbOptions {
             runs_max: 8,
             snapshot_idle_max: Duration::from_secs(60),
             snapshot_age_max: Duration::from_secs(3600),
+            on_recovery: None,
             maintainer: None,
         }
     }

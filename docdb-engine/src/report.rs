@@ -17,6 +17,9 @@ pub struct RecoveryReport {
     pub removed: Vec<String>,
     /// Files that are not the database's, left alone, by name.
     pub foreign: Vec<String>,
+    /// How long it took to read the manifest and to open runs and data files. How long the log took
+    /// to be read and replayed, and how long its tail took to be written anew, stands in `wal`.
+    pub files_time: Duration,
     /// How long opening took.
     pub total_time: Duration,
 }
@@ -25,7 +28,8 @@ impl fmt::Display for RecoveryReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "checkpoint {}, {} commits replayed ({} bytes), {} in {:.1} ms",
+            "checkpoint {}, {} commits replayed ({} bytes), {} in {:.1} ms (files {:.1}, replay \
+             {:.1}, tail {:.1})",
             self.checkpoint_version,
             self.commits,
             self.wal.payload_bytes,
@@ -35,6 +39,9 @@ impl fmt::Display for RecoveryReport {
                 "not closed cleanly"
             },
             self.total_time.as_secs_f64() * 1e3,
+            self.files_time.as_secs_f64() * 1e3,
+            self.wal.judge_time.as_secs_f64() * 1e3,
+            self.wal.act_time.as_secs_f64() * 1e3,
         )?;
         if let Some(cut) = &self.wal.cut {
             write!(

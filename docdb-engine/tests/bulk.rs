@@ -4,10 +4,11 @@
 mod common;
 
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use docdb_engine::vfs::Vfs;
 use docdb_engine::vfs::sim::{CrashPolicy, FaultKind, SimVfs};
-use docdb_engine::{Db, ErrorKind, WriteOp};
+use docdb_engine::{Db, ErrorKind, OnProgress, WriteOp};
 
 use common::workload::text;
 use common::{create, dir, disk, dump, fault_at, kind, open};
@@ -230,4 +231,32 @@ fn an_unfinished_one_leaves_nothing() {
         assert!(image.exists(dir()).unwrap());
     }
     assert!(removed > 0);
+}
+
+/// Reading the log is told of as it goes on.
+#[test]
+fn a_recovery_tells_how_far_it_has_got() {
+    let vfs = disk();
+    let db = create(&vfs).unwrap();
+    for id in 0..200 {
+        put_large(&db, id).unwrap();
+    }
+    drop(db);
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let in_callback = Arc::clone(&told);
+    let mut options = common::options();
+    options.on_recovery = Some(OnProgress::new(move |progress| {
+        in_callback
+            .lock()
+            .unwrap()
+            .push((progress.bytes, progress.bytes_total, progress.records));
+    }));
+    let db = common::open_with(&vfs, options).unwrap();
+    let told = told.lock().unwrap();
+    assert!(told.len() > 1 && told.is_sorted(), "{told:?}");
+    let (bytes, total, records) = told[told.len() - 1];
+    assert_eq!((bytes, records), (total, 200));
+    let report = db.recovery_report();
+    assert_eq!(report.commits, 200);
+    assert!(report.total_time >= report.files_time + report.wal.judge_time + report.wal.act_time);
 }

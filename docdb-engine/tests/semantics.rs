@@ -665,3 +665,23 @@ fn a_database_in_a_directory_that_is_not_there_is_refused_by_its_name() {
         "{error}"
     );
 }
+
+#[test]
+fn a_replay_that_fills_the_budget_is_followed_by_a_checkpoint() {
+    let vfs = common::disk();
+    let db = common::create(&vfs).unwrap();
+    for id in 0..40 {
+        db.submit(&[WriteOp::create(C, id, &of_bytes(2_000))])
+            .wait()
+            .unwrap();
+    }
+    drop(db);
+    let mut options = common::options();
+    options.memory_bytes_max = 64 << 10;
+    let db = common::open_with(&vfs, options).unwrap();
+    assert!(db.stats().delta_bytes > 64 << 10);
+    assert_eq!(db.maintenance_due(), Some(std::time::Duration::ZERO));
+    assert!(db.maintenance_step().unwrap());
+    assert!(db.stats().delta_bytes < 64 << 10);
+    assert_eq!(db.count(C).unwrap(), 40);
+}

@@ -51,6 +51,15 @@ pub enum PoolEvent {
         /// Where it should be.
         path: PathBuf,
     },
+    /// A database is being opened, and that takes long.
+    Recovering {
+        /// Its name.
+        name: String,
+        /// Bytes of its log read so far.
+        bytes: u64,
+        /// Bytes to read.
+        bytes_total: u64,
+    },
     /// A database was opened.
     Opened {
         /// Its name.
@@ -98,6 +107,7 @@ impl PoolEvent {
             PoolEvent::Created { .. }
             | PoolEvent::CreationRolledBack { .. }
             | PoolEvent::DropFinished { .. }
+            | PoolEvent::Recovering { .. }
             | PoolEvent::Opened { .. }
             | PoolEvent::Closed { .. } => false,
             PoolEvent::CatalogRestored { .. }
@@ -145,6 +155,18 @@ impl fmt::Display for PoolEvent {
                     f,
                     "the directory {} of database {name:?} is missing",
                     path.display()
+                )
+            }
+            PoolEvent::Recovering {
+                name,
+                bytes,
+                bytes_total,
+            } => {
+                write!(
+                    f,
+                    "recovering database {name:?}: {} of {} MiB of its log read",
+                    bytes >> 20,
+                    bytes_total >> 20
                 )
             }
             PoolEvent::Opened { name, recovery } => {

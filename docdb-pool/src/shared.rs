@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use ahash::RandomState;
-use docdb_engine::{Db, DbOptions, Durability, Error, ErrorKind};
+use docdb_engine::{Db, DbOptions, Durability, Error, ErrorKind, OnProgress};
 use docdb_vfs::Vfs;
 use parking_lot::{Mutex, RwLock};
 
@@ -24,6 +24,9 @@ const ROOM_WAIT_MAX: Duration = Duration::from_secs(1);
 const ROOM_POLL: Duration = Duration::from_millis(5);
 /// Between two looks whether the last maintenance step of a closing database has ended.
 const LAST_STEP_POLL: Duration = Duration::from_millis(1);
+
+/// Between two events about a recovery that goes on.
+const RECOVERY_TOLD_EVERY: Duration = Duration::from_secs(1);
 
 pub(crate) struct Shared {
     pub(crate) vfs: Arc<dyn Vfs>,
@@ -177,10 +180,30 @@ impl Shared {
             let message = format!("the directory {dir} of database {:?} is missing", slot.name);
             return Err(Error::new(ErrorKind::Corrupt, message));
         }
-        let options = self.db_options(durability);
+        let mut options = self.db_options(durability);
+        options.on_recovery = self.recovery_listener(&slot.name);
         let driver = self.executor.driver();
         let db = Db::open_manual(self.vfs.clone(), &slot.dir, options, driver.clone())?;
         Ok(OpenDb::new(db, driver, self.vfs.now()))
+    }
+
+    /// Tells of a recovery that takes longer than a moment, and no more often than that.
+    fn recovery_listener(&self, name: &str) -> Option<OnProgress> {
+        let listener = self.options.listener.clone()?;
+        let (name, vfs) = (name.to_owned(), self.vfs.clone());
+        let told_at = Mutex::new(vfs.now());
+        Some(OnProgress::new(move |progress| {
+            let mut told_at = told_at.lock();
+            if vfs.now().saturating_sub(*told_at) < RECOVERY_TOLD_EVERY {
+                return;
+            }
+            *told_at = vfs.now();
+            listener(&PoolEvent::Recovering {
+                name: name.clone(),
+                bytes: progress.bytes,
+                bytes_total: progress.bytes_total,
+            });
+        }))
     }
 
     /// The options of a database with that durability mode.
