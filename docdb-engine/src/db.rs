@@ -65,6 +65,8 @@ pub(crate) struct Inner {
     /// What ended the writing: a failed replacement of the manifest, so that the files on the device
     /// are in doubt, or a panic inside a commit.
     pub(crate) poisoned: OnceLock<Error>,
+    /// Memory that commits under way have asked for, in bytes.
+    pub(crate) admitted_bytes: AtomicU64,
     /// Bytes of commits since the last checkpoint began.
     pub(crate) logged_bytes: AtomicU64,
     /// When the first of them was logged, in nanoseconds of the clock plus 1; 0 if there is none.

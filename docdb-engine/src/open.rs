@@ -131,6 +131,7 @@ impl Db {
             checkpointer: Mutex::new(Checkpointer::new(manifest)),
             closed: AtomicBool::new(false),
             poisoned: OnceLock::new(),
+            admitted_bytes: AtomicU64::new(0),
             logged_bytes: AtomicU64::new(logged_bytes),
             dirty_since: AtomicU64::new(dirty_since),
             counters,

@@ -394,3 +394,34 @@ fn a_close_beside_writers_loses_nothing() {
         assert_eq!(db.count(C).unwrap(), acknowledged.len() as u64);
     }
 }
+
+/// Commits that ask for memory at the same time see each other: together they stay within the budget.
+#[test]
+fn writers_together_stay_within_the_memory_budget() {
+    const BUDGET: u64 = 1 << 20;
+    let temp = tempfile::tempdir().unwrap();
+    let mut options = options();
+    options.memory_bytes_max = BUDGET;
+    options.bulk_bytes_min = usize::MAX;
+    options.data_file_bytes_max = 64 << 20;
+    options.segment_bytes_max = 4 << 20;
+    let db = Db::open_with(temp.path().join("db"), options).unwrap();
+    let body = format!("\"{}\"", "x".repeat(300_000));
+    std::thread::scope(|scope| {
+        for writer in 0..6 {
+            let (db, body) = (&db, &body);
+            scope.spawn(move || {
+                for id in 0..30 {
+                    let op = WriteOp::upsert("_default", writer * 100 + id, body.as_bytes());
+                    match db.submit(&[op]).wait() {
+                        Ok(_) => {}
+                        Err(error) => assert_eq!(error.kind(), ErrorKind::MemoryLimit),
+                    }
+                    let taken = db.stats().delta_bytes;
+                    assert!(taken <= BUDGET, "{taken}");
+                }
+            });
+        }
+    });
+    assert!(db.count("_default").unwrap() > 100);
+}

@@ -5,6 +5,7 @@
 //! and left out: a commit whose look at the index has become stale must look again, with I/O, in its
 //! own thread, and the mutex needs neither a hand-over of results nor an allocation for it.
 
+mod admission;
 mod batch;
 mod bodies;
 mod bulk;
@@ -13,7 +14,6 @@ mod collections;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use docdb_index::{Key, Place, ReadMode, Seen};
 use docdb_mvcc::{CommitRules, CommitTs, Current, WriteKind};
@@ -41,10 +41,6 @@ const THIS_COMMIT: CommitTs = CommitTs::MAX;
 /// A byte that a large commit writes to a data file counts this little for the next checkpoint, which
 /// need not write it again.
 const DATA_BYTES_PER_LOG_BYTE: u64 = 8;
-/// What a version takes in memory beside its body, about.
-const ENTRY_BYTES: usize = 64;
-/// How long a commit waits for memory.
-const MEMORY_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// What commits are sequenced by. Holding its lock is the right to append and install.
 #[derive(Debug, Default)]
@@ -132,7 +128,7 @@ impl Inner {
         let is_large = body_bytes >= self.options.bulk_bytes_min.max(1);
         // The bodies of a large commit do not stay in memory.
         let resident_bytes = if is_large { 0 } else { body_bytes };
-        self.admit((resident_bytes + ops.len() * ENTRY_BYTES) as u64)?;
+        let _permit = self.admit(ops.len(), resident_bytes)?;
         let mut planned = Vec::with_capacity(ops.len());
         for (index, op) in ops.iter().enumerate() {
             match self.plan(op, !is_large) {
@@ -221,37 +217,6 @@ impl Inner {
 
     fn installed(&self) -> CommitTs {
         CommitTs(self.installed_ts.load(Ordering::Acquire))
-    }
-
-    /// Waits for memory if the budget is used up, by taking a checkpoint or waiting for one.
-    fn admit(&self, bytes: u64) -> Result<()> {
-        let max = self.options.memory_bytes_max;
-        if self.delta_bytes() + bytes <= max {
-            return Ok(());
-        }
-        self.request_maintenance();
-        let deadline = self.vfs.now() + MEMORY_WAIT_MAX;
-        if let Some(mut checkpointer) = self.checkpointer.try_lock_for(MEMORY_WAIT_MAX) {
-            self.check_open()?;
-            // Another checkpoint may have ended while this one waited for the lock.
-            if self.delta_bytes() + bytes > max && self.vfs.now() < deadline {
-                self.checkpoint_with(&mut checkpointer)?;
-            }
-            // What is left is kept for cursors that may never come back.
-            while self.delta_bytes() + bytes > max
-                && self.index.stats().retired_bytes > 0
-                && self.snapshots.expire_oldest().is_some()
-            {
-                self.release();
-            }
-        }
-        if self.delta_bytes() + bytes <= max {
-            return Ok(());
-        }
-        Err(Error::new(
-            ErrorKind::MemoryLimit,
-            format!("the database's memory budget of {max} bytes is used up; try again"),
-        ))
     }
 
     fn plan(&self, op: &WriteOp<'_>, resident_body: bool) -> Result<Planned> {

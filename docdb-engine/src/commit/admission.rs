@@ -1,0 +1,107 @@
+//! Memory for commits: each asks once for all that it needs, before it holds anything.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use docdb_types::ErrorKind;
+
+use crate::db::Inner;
+use crate::error::{Error, Result};
+
+/// How long a commit waits for memory.
+const MEMORY_WAIT_MAX: Duration = Duration::from_secs(1);
+/// What a version takes in memory beside its body, about.
+const ENTRY_BYTES: u64 = 64;
+
+/// The right to install so much. Given back when the commit is installed, and counts there, or was
+/// refused.
+pub(super) struct Permit<'a> {
+    inner: &'a Inner,
+    bytes: u64,
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        self.inner
+            .admitted_bytes
+            .fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+impl Inner {
+    /// Waits for memory if the budget is used up, by taking a checkpoint or waiting for one. Whoever
+    /// waits holds nothing.
+    ///
+    /// # Errors
+    /// `MemoryLimit`: nothing was changed.
+    pub(super) fn admit(&self, operations: usize, body_bytes: usize) -> Result<Permit<'_>> {
+        let bytes = operations as u64 * ENTRY_BYTES + body_bytes as u64;
+        if let Some(permit) = self.try_admit(bytes) {
+            return Ok(permit);
+        }
+        if bytes > self.options.memory_bytes_max {
+            return Err(self.memory_limit());
+        }
+        self.request_maintenance();
+        let deadline = self.vfs.now() + MEMORY_WAIT_MAX;
+        loop {
+            let left = deadline.saturating_sub(self.vfs.now());
+            if left.is_zero() {
+                return Err(self.memory_limit());
+            }
+            let Some(mut checkpointer) = self.checkpointer.try_lock_for(left) else {
+                continue;
+            };
+            self.check_open()?;
+            // Another checkpoint may have ended while this one waited for the lock.
+            if let Some(permit) = self.try_admit(bytes) {
+                return Ok(permit);
+            }
+            self.checkpoint_with(&mut checkpointer)?;
+            drop(checkpointer);
+            if let Some(permit) = self.admit_for_cursors(bytes) {
+                return Ok(permit);
+            }
+            if self.admitted_bytes.load(Ordering::Relaxed) == 0 {
+                return Err(self.memory_limit());
+            }
+            // The rest belongs to commits that are under way.
+            std::thread::yield_now();
+        }
+    }
+
+    /// Has what only cursors keep, which may never come back, give way.
+    fn admit_for_cursors(&self, bytes: u64) -> Option<Permit<'_>> {
+        loop {
+            if let Some(permit) = self.try_admit(bytes) {
+                return Some(permit);
+            }
+            if self.index.stats().retired_bytes == 0 || self.snapshots.expire_oldest().is_none() {
+                return None;
+            }
+            self.release();
+        }
+    }
+
+    fn try_admit(&self, bytes: u64) -> Option<Permit<'_>> {
+        let room = self
+            .options
+            .memory_bytes_max
+            .checked_sub(self.delta_bytes())?;
+        let admit = |admitted: u64| admitted.checked_add(bytes).filter(|sum| *sum <= room);
+        self.admitted_bytes
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, admit)
+            .ok()?;
+        Some(Permit { inner: self, bytes })
+    }
+
+    fn memory_limit(&self) -> Error {
+        Error::new(
+            ErrorKind::MemoryLimit,
+            format!(
+                "the database's memory budget of {} bytes is used up; try again",
+                self.options.memory_bytes_max
+            ),
+        )
+    }
+}
