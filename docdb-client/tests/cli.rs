@@ -242,6 +242,8 @@ fn databases_and_collections() {
     tool.ok(&["drop-collection", "e", "c", "--force"]);
     assert_eq!(tool.ok(&["checkpoint", "e"]), "OK\n");
     assert_eq!(tool.ok(&["stats", "--json"]), "{\"databases\":2}\n");
+    assert_eq!(tool.ok(&["mem"]), "database\ntotal\n");
+    assert_eq!(tool.ok(&["wal", "e", "--json"]), "null\n");
     assert_eq!(tool.ok(&["stats", "e"]), "{\n  \"transactions\": 1\n}\n");
     assert_eq!(
         tool.ok(&["drop-database", "e", "--json"]),

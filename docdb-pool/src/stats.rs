@@ -3,6 +3,8 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use docdb_engine::DbStats;
+
 use crate::pool::Pool;
 
 /// One database of a pool.
@@ -56,6 +58,17 @@ pub struct PoolStats {
 }
 
 impl Pool {
+    /// The databases that are open at the moment, by name, with their figures. Opens none.
+    pub fn open_databases(&self) -> Vec<(String, DbStats)> {
+        let open: Vec<_> = self.shared.open.lock().values().cloned().collect();
+        let mut databases: Vec<_> = open
+            .iter()
+            .filter_map(|slot| Some((slot.name.clone(), slot.opened()?.db.stats())))
+            .collect();
+        databases.sort_by(|(a, _), (b, _)| a.cmp(b));
+        databases
+    }
+
     /// Counters and gauges.
     pub fn stats(&self) -> PoolStats {
         let shared = &*self.shared;

@@ -2,7 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
-use serde_json::{Value, json};
+use docdb_engine::DbStats;
+use serde_json::{Map, Value, json};
 
 use crate::state::State;
 
@@ -41,11 +42,36 @@ pub(crate) fn server(state: &State) -> Value {
             "edits": pool.catalog_edits,
             "poisoned": pool.catalog_poisoned,
         },
+        "memory": memory_of_all(&state.pool.open_databases()),
         "flush": {
             "queue_depth": pool.flush_queue_depth,
             "flushes": pool.flushes,
             "failures": pool.flush_failures,
         },
+    })
+}
+
+/// The memory of each open database by part, and of all of them together.
+fn memory_of_all(databases: &[(String, DbStats)]) -> Value {
+    let mut total = Map::new();
+    let mut by_database = Map::new();
+    for (name, stats) in databases {
+        let parts = memory(stats);
+        for (part, bytes) in parts.as_object().into_iter().flatten() {
+            let sum = total.get(part).and_then(Value::as_u64).unwrap_or(0);
+            total.insert(part.clone(), json!(sum + bytes.as_u64().unwrap_or(0)));
+        }
+        by_database.insert(name.clone(), parts);
+    }
+    json!({ "total": total, "databases": by_database })
+}
+
+/// The memory of a database by part, in bytes.
+fn memory(stats: &DbStats) -> Value {
+    json!({
+        "delta_bytes": stats.delta_bytes,
+        "delta_bytes_max": stats.delta_bytes_max,
+        "run_bytes": stats.run_bytes,
     })
 }
 
@@ -83,11 +109,7 @@ pub(crate) fn database(name: &str, db: &docdb_engine::Db) -> Value {
             "bytes": stats.data_bytes,
             "runs": stats.runs,
         },
-        "memory": {
-            "delta_bytes": stats.delta_bytes,
-            "delta_bytes_max": stats.delta_bytes_max,
-            "run_bytes": stats.run_bytes,
-        },
+        "memory": memory(&stats),
         "snapshots": {
             "open": stats.snapshots,
             "oldest_seconds": stats.oldest_snapshot.as_secs_f64(),

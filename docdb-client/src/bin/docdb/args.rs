@@ -191,6 +191,14 @@ pub(crate) enum Verb {
         #[arg(value_name = "DB")]
         db: Option<String>,
     },
+    /// Print the memory of the open databases by part
+    Mem,
+    /// Print figures of a database's log
+    Wal {
+        /// The database
+        #[arg(value_name = "DB")]
+        db: String,
+    },
     /// Take a checkpoint of a database
     Checkpoint {
         /// The database
@@ -301,6 +309,8 @@ mod tests {
             "export d c file",
             "stats",
             "stats d",
+            "mem",
+            "wal d",
             "checkpoint d",
             "shell",
             "--json --socket /s ping",

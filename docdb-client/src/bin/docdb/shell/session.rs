@@ -7,7 +7,7 @@ use docdb_client::{Client, DEFAULT_COLLECTION, Database, ErrorKind, RawCollectio
 use super::command::{Command, help, parse};
 use crate::failure::Failure;
 use crate::json_text::pretty;
-use crate::verbs::ensure_database;
+use crate::verbs::{ensure_database, figures};
 
 /// Commands that `.history` remembers.
 const HISTORY_MAX: usize = 1_000;
@@ -174,6 +174,19 @@ impl Session {
                     None => self.client.stats().await?,
                 };
                 Ok(with_text("", format!("{stats:#}")))
+            }
+            Command::Mem => {
+                let stats = self.client.stats().await?;
+                let memory = stats.get("memory").cloned().unwrap_or_default();
+                Ok(with_text("", figures::memory_table(&memory)))
+            }
+            Command::Wal(db) => {
+                let stats = match db {
+                    Some(db) => self.client.database(db).stats().await?,
+                    None => self.place()?.database.stats().await?,
+                };
+                let wal = stats.get("wal").cloned().unwrap_or_default();
+                Ok(with_text("", figures::list(&wal)))
             }
             Command::Pretty(wanted) => {
                 self.pretty = wanted.unwrap_or(!self.pretty);

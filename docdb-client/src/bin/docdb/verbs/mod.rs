@@ -2,6 +2,7 @@
 
 mod admin;
 mod documents;
+pub(crate) mod figures;
 mod scan;
 
 use docdb_client::{Client, ErrorKind};
@@ -29,6 +30,8 @@ pub(crate) async fn run(context: &Context, verb: Verb) -> Outcome {
             force,
         } => admin::drop_collection(context, &db, &collection, force).await,
         Verb::Stats { db } => admin::stats(context, db.as_deref()).await,
+        Verb::Mem => figures::mem(context).await,
+        Verb::Wal { db } => figures::wal(context, &db).await,
         Verb::Checkpoint { db } => admin::checkpoint(context, &db).await,
         Verb::Create(args) => documents::put(context, documents::Put::Create, args).await,
         Verb::Update(args) => documents::put(context, documents::Put::Update, args).await,
