@@ -52,7 +52,12 @@ impl Verdict {
             })
             .sum();
         let next_lsn = self.lsn_ceiling.max(self.report.last_lsn) + 1;
-        let jump = next_lsn > self.report.last_lsn + 1;
+        // Behind what is written, not behind what was read: a jump that was read is not copied.
+        let copied_lsn = match self.tail.last() {
+            Some(tail) => tail.header.last_lsn(),
+            None => self.cut.last_lsn,
+        };
+        let jump = next_lsn > copied_lsn + 1;
         let header = SegmentHeader {
             wal_id: self.wal_id,
             segment: self.next_segment,

@@ -10,7 +10,7 @@ use super::progress::Teller;
 use super::reader::{ChainEnd, Records, SegmentReader};
 use super::report::{Cut as ReportedCut, RecoveryReport};
 use crate::error::{Result, WalError};
-use crate::format::group::{self, FLAG_CLOSE, FLAG_SEAL, GroupHeader, GroupPlace};
+use crate::format::group::{self, FLAG_CLOSE, FLAG_JUMP, FLAG_SEAL, GroupHeader, GroupPlace};
 use crate::format::record::{RecordHeader, RecordSeed};
 use crate::format::segment::{Cut, DATA_START, Origin};
 use crate::format::{align_group, align_up};
@@ -285,6 +285,11 @@ struct Judge {
     teller: Teller,
 }
 
+/// Whether the recovery that made the segment put this group there.
+fn is_copied(link: &Link, header: &GroupHeader) -> bool {
+    matches!(link.header.origin, Origin::Recovered(_)) && header.group <= link.header.durable_group
+}
+
 /// Where the valid chain ends.
 struct Stop {
     link: usize,
@@ -427,9 +432,7 @@ impl Judge {
                 header,
                 before,
             };
-            if matches!(link.header.origin, Origin::Recovered(_))
-                && header.group <= link.header.durable_group
-            {
+            if is_copied(link, &header) {
                 self.copied.push(group.clone());
             }
             self.tail.push(group);
@@ -466,7 +469,7 @@ impl Judge {
                 offset,
             };
             if let Some((header, crc)) = reader.header(place)?
-                && self.follows(&header)
+                && self.follows(link, &header)
             {
                 return Ok(Some((place, header, crc)));
             }
@@ -474,8 +477,16 @@ impl Judge {
         Ok(None)
     }
 
-    fn follows(&mut self, header: &GroupHeader) -> bool {
+    fn follows(&mut self, link: &Link, header: &GroupHeader) -> bool {
         if header.group == 0 || header.first_lsn == 0 {
+            return false;
+        }
+        // Nobody writes such groups, and acting relies on it: marks are not copied with the tail.
+        if header.flags != 0 && header.records > 0 {
+            return false;
+        }
+        // A recovery writes its jump before its segment gets a name: the segment's header proves it.
+        if header.has(FLAG_JUMP) && !is_copied(link, header) {
             return false;
         }
         if header.group > NUMBER_MAX || header.first_lsn > NUMBER_MAX {
