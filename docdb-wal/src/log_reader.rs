@@ -81,7 +81,9 @@ fn oldest_lsn_held(log: &Log) -> Result<u64> {
         .map_err(|_| WalError::corrupt(&path, 0, "the segment header does not verify"))?;
     match header.origin {
         Origin::First => Ok(1),
-        Origin::Recovered(cut) => Ok(cut.last_lsn + 1),
+        Origin::Recovered(cut) => cut.last_lsn.checked_add(1).ok_or_else(|| {
+            WalError::corrupt(&path, 88, "the segment header has an impossible number")
+        }),
         Origin::Successor => {
             let place = GroupPlace {
                 wal_id: log.wal_id,

@@ -6,8 +6,10 @@ mod common;
 #[path = "fuzzing/seal.rs"]
 mod seal;
 
-use common::{Entry, append_and_wait, create, disk, open, segments};
+use common::{Entry, append_and_wait, create, disk, judge, open, options, segments};
+use docdb_wal::inspect::{self, Found};
 use docdb_wal::vfs::sim::SimVfs;
+use docdb_wal::{Lsn, WalError};
 use seal::{GROUP_HEADER_BYTES, GROUP_MAGIC, Sealing, groups, seal_log};
 
 const SEAL: u8 = 1;
@@ -68,4 +70,47 @@ fn a_jump_that_no_recovery_made_is_none_of_ours() {
         });
         goes_on(&vfs, entries);
     }
+}
+
+/// The number of a record that would follow the last number there is.
+#[test]
+fn numbers_at_the_end_of_all_numbers_are_shown_or_refused() {
+    let (vfs, _) = small_log();
+    forge(&vfs, Sealing::ALL, |bytes| {
+        let first = groups(bytes)[0].offset;
+        bytes[first + 16..first + 24].fill(0xff);
+    });
+    let mut numbers = Vec::new();
+    inspect::segment(
+        &vfs,
+        &segments(&vfs)[0],
+        &mut |found| {
+            if let Found::Group(group) = found {
+                numbers.push(group.first_lsn.0);
+                assert!(group.fault.is_some() || group.first_lsn == Lsn(2));
+            }
+        },
+        &mut |_| {},
+    )
+    .unwrap();
+    assert_eq!(numbers, [u64::MAX, 2]);
+    let error = judge(&vfs, options()).unwrap_err();
+    assert!(
+        matches!(error, WalError::Corrupt { offset: 4096, .. }),
+        "{error}"
+    );
+}
+
+/// A log whose oldest segment says, once it is open, that it follows the last number there is.
+#[test]
+fn a_cut_behind_all_numbers_is_refused() {
+    let vfs = disk();
+    drop(create(&vfs).unwrap());
+    let opened = open(&vfs).unwrap();
+    append_and_wait(&opened.wal, 0, 40).unwrap();
+    opened.wal.retire_below(opened.wal.durable_lsn()).unwrap();
+    assert_eq!(segments(&vfs).len(), 1);
+    forge(&vfs, Sealing::ALL, |bytes| bytes[88..96].fill(0xff));
+    let error = opened.wal.oldest_lsn().unwrap_err();
+    assert!(matches!(error, WalError::Corrupt { .. }), "{error}");
 }

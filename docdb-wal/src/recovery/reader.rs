@@ -84,7 +84,8 @@ impl SegmentReader {
         seed: RecordSeed,
     ) -> Result<Option<&[u8]>> {
         let length = header.records_bytes as usize;
-        if length > GROUP_RECORDS_BYTES_MAX {
+        // Past the numbers that logs reach, counting on from a record would overflow.
+        if length > GROUP_RECORDS_BYTES_MAX || header.first_lsn > super::judge::NUMBER_MAX {
             return Ok(None);
         }
         let Some(bytes) = self.bytes(place.offset + group::HEADER_BYTES as u64, length)? else {
