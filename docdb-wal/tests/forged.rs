@@ -72,6 +72,26 @@ fn a_jump_that_no_recovery_made_is_none_of_ours() {
     }
 }
 
+/// A recovery that is done again copies what the one before it has copied, and jumps anew.
+#[test]
+fn a_jump_is_the_last_that_a_recovery_wrote() {
+    let (vfs, _) = small_log();
+    let opened = open(&vfs).unwrap();
+    append_and_wait(&opened.wal, 2, 10).unwrap();
+    drop(opened.wal);
+    // As if the record behind the jump had been copied too.
+    forge(&vfs, Sealing::ALL, |bytes| {
+        let jump = groups(bytes)
+            .into_iter()
+            .find(|group| bytes[group.offset + 48] == JUMP);
+        let number = bytes[jump.unwrap().offset + 8];
+        assert_eq!(bytes[64], number, "the header proves the jump");
+        bytes[64] += 1;
+    });
+    let error = judge(&vfs, options()).unwrap_err();
+    assert!(matches!(error, WalError::Corrupt { .. }), "{error}");
+}
+
 /// The number of a record that would follow the last number there is.
 #[test]
 fn numbers_at_the_end_of_all_numbers_are_shown_or_refused() {

@@ -485,8 +485,10 @@ impl Judge {
         if header.flags != 0 && header.records > 0 {
             return false;
         }
-        // A recovery writes its jump before its segment gets a name: the segment's header proves it.
-        if header.has(FLAG_JUMP) && !is_copied(link, header) {
+        // A recovery writes its jump as the last group before its segment gets a name.
+        if header.has(FLAG_JUMP)
+            && !(is_copied(link, header) && header.group == link.header.durable_group)
+        {
             return false;
         }
         if header.group > NUMBER_MAX || header.first_lsn > NUMBER_MAX {
