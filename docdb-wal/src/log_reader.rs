@@ -9,7 +9,7 @@ use docdb_vfs::OpenMode;
 
 use crate::durability::Reach;
 use crate::error::{Result, WalError};
-use crate::format::group::{self, FLAG_SEAL, GroupPlace};
+use crate::format::group::{self, FLAG_JUMP, FLAG_SEAL, GroupPlace};
 use crate::format::segment::{DATA_START, HEADER_BYTES, Origin, SegmentHeader};
 use crate::format::{align_group, align_up};
 use crate::log::Log;
@@ -67,11 +67,11 @@ pub(crate) fn oldest_lsn(log: &Log) -> Result<u64> {
 
 fn oldest_lsn_held(log: &Log) -> Result<u64> {
     let written_lsn = log.reached(Reach::Written);
-    let path = {
+    let oldest = {
         let segments = log.segments.lock();
-        segments.first().map(|segment| segment.path.clone())
+        segments.first().map(|s| (s.number, s.path.clone()))
     };
-    let Some(path) = path else {
+    let Some((number, path)) = oldest else {
         return Ok(written_lsn + 1);
     };
     let file = log.home.vfs.open(&path, OpenMode::Read)?;
@@ -79,6 +79,10 @@ fn oldest_lsn_held(log: &Log) -> Result<u64> {
     file.read_exact_at(&mut raw, 0)?;
     let header = SegmentHeader::decode(&raw)
         .map_err(|_| WalError::corrupt(&path, 0, "the segment header does not verify"))?;
+    if (header.wal_id, header.segment) != (log.wal_id, number) {
+        let what = "the header is that of another segment";
+        return Err(WalError::corrupt(&path, 0, what));
+    }
     match header.origin {
         Origin::First => Ok(1),
         Origin::Recovered(cut) => cut.last_lsn.checked_add(1).ok_or_else(|| {
@@ -242,7 +246,12 @@ impl LogReader {
                     offset,
                 };
                 if let Some((header, crc)) = segment.reader.header(place)?
-                    && self.expected.is_none_or(|end| end.is_followed_by(&header))
+                    && match self.expected {
+                        Some(end) => end.is_followed_by(&header),
+                        // Reading begins at or before the first record that is wanted; if a recovery let
+                        // the numbers jump over that, with the jump.
+                        None => header.first_lsn <= self.from_lsn || header.has(FLAG_JUMP),
+                    }
                 {
                     found = Some((place, header, crc));
                     break;

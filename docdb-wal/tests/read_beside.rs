@@ -145,6 +145,28 @@ fn what_a_reader_holds_is_read_to_its_end_after_it_is_retired() {
     assert_eq!(drain(&mut reader).unwrap(), entries);
 }
 
+/// What a reader begins with is where it was asked to begin, whatever the first header says.
+#[test]
+fn a_header_of_another_segment_hides_no_records() {
+    let vfs = disk();
+    let wal = create(&vfs).unwrap();
+    for n in 0..4 {
+        append_and_wait(&wal, n, 6_000).unwrap();
+    }
+    let first = vfs.read_file(&segments(&vfs)[0]).unwrap();
+    assert!(wal.retire_below(Lsn(4)).unwrap() > 0);
+    let path = &segments(&vfs)[0];
+    let mut bytes = vfs.read_file(path).unwrap();
+    bytes[..4096].copy_from_slice(&first[..4096]);
+    vfs.write_file(path, &bytes).unwrap();
+    for outcome in [read_from(&wal, 1).map(drop), wal.oldest_lsn().map(drop)] {
+        match outcome.unwrap_err() {
+            WalError::Corrupt { path: at, .. } => assert_eq!(at, *path),
+            error => panic!("{error}"),
+        }
+    }
+}
+
 #[test]
 fn damage_is_an_error_that_names_the_place() {
     let vfs = disk();
