@@ -17,6 +17,9 @@
 //! | 64 | 4 | key id, 0 |
 //! | 68 | 12 | zero |
 //!
+//! Flags stand on groups without records only, and a jump is the last group that a recovery wrote
+//! before its segment got a name: others do not count.
+//!
 //! The checksum binds a group to its place: copied elsewhere, or left over in a file that serves
 //! anew under another number, it does not verify.
 
