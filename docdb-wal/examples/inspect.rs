@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use docdb_wal::Replayed;
 use docdb_wal::inspect::{self, Found};
 use docdb_wal::vfs::RealVfs;
 
@@ -51,11 +52,12 @@ fn print(target: &Path, records: bool) -> Result<bool, Box<dyn std::error::Error
             &mut |record| {
                 if records {
                     println!(
-                        "      record {}: kind {}, stamp {}, {} bytes: {}",
+                        "      record {}: kind {}, stamp {}, {} bytes{}: {}",
                         record.lsn,
                         record.kind,
                         record.stamp,
                         record.payload.len(),
+                        compression_of(&record),
                         start_of(record.payload),
                     );
                 }
@@ -68,6 +70,13 @@ fn print(target: &Path, records: bool) -> Result<bool, Box<dyn std::error::Error
     }
     io::stdout().flush()?;
     Ok(good)
+}
+
+fn compression_of(record: &Replayed<'_>) -> String {
+    if record.stored_bytes == record.payload.len() {
+        return String::new();
+    }
+    format!(", compressed to {}", record.stored_bytes)
 }
 
 fn print_found(found: &Found) {

@@ -26,8 +26,8 @@ pub enum WalError {
         /// What does not verify.
         what: String,
     },
-    /// The file is of a version, or uses features, that this build does not know. Nothing was
-    /// changed.
+    /// The file is of a version, or uses features, that this build does not know, or holds records
+    /// that it was built without the means to read. Nothing was changed.
     UnsupportedVersion {
         /// The file.
         path: PathBuf,

@@ -8,6 +8,7 @@ use docdb_vfs::VfsFile;
 use crate::format::group::HEADER_BYTES;
 use crate::format::record::{self, RecordHeader, RecordSeed};
 use crate::format::{BLOCK_BYTES, align_group, align_up};
+use crate::pack::{Packed, PackedRecord, Rest};
 
 /// Payload parts larger than this are linked into the group and written from where they are.
 pub(crate) const LINK_BYTES_MIN: usize = 16 << 10;
@@ -23,14 +24,17 @@ pub enum Body<'a> {
     Slice(&'a [u8]),
     /// Linked into the group when it is large, and written from where it is.
     Shared(Bytes),
+    /// As [`Wal::pack`](crate::Wal::pack) has left it; the append does not try to compress it again.
+    Packed(Packed<'a>),
 }
 
 impl Body<'_> {
-    /// The body's length in bytes.
+    /// The body's length in bytes, before any compression.
     pub fn len(&self) -> usize {
         match self {
             Body::Slice(bytes) => bytes.len(),
             Body::Shared(bytes) => bytes.len(),
+            Body::Packed(packed) => packed.body_bytes(),
         }
     }
 
@@ -40,7 +44,8 @@ impl Body<'_> {
     }
 }
 
-/// A record to append: its payload is `head` followed by `body`.
+/// A record to append: its payload is `head` followed by `body`, of which only `body` is ever
+/// compressed.
 #[derive(Debug, Clone)]
 pub struct Record<'a> {
     /// The caller's number for the record, stored beside the LSN.
@@ -51,12 +56,12 @@ pub struct Record<'a> {
     pub head: &'a [u8],
     /// The rest of the payload.
     pub body: Body<'a>,
-    /// CRC-32 (IEEE) of the whole payload.
+    /// CRC-32 (IEEE) of the whole payload, before any compression.
     pub payload_crc: u32,
 }
 
 impl Record<'_> {
-    /// The payload's length in bytes.
+    /// The payload's length in bytes, before any compression.
     pub fn payload_bytes(&self) -> usize {
         self.head.len() + self.body.len()
     }
@@ -127,31 +132,32 @@ impl GroupBuffer {
         align_up((HEADER_BYTES + self.records_bytes() + more) as u64)
     }
 
-    pub(crate) fn push(&mut self, lsn: u64, record: &Record<'_>, seed: RecordSeed) {
+    pub(crate) fn push(&mut self, lsn: u64, record: PackedRecord<'_>, seed: RecordSeed) {
         if self.records == 0 {
             self.first_lsn = lsn;
         }
         self.last_lsn = lsn;
         self.records += 1;
         let header = RecordHeader {
-            payload_bytes: record.payload_bytes() as u32,
+            payload_bytes: record.stored_bytes() as u32,
             lsn,
             stamp: record.stamp,
-            payload_crc: record.payload_crc,
+            payload_crc: record.stored_crc,
             kind: record.kind,
+            flags: record.flags,
         }
         .encode(seed);
-        self.push_encoded(&header, record.head);
-        match &record.body {
-            Body::Slice(bytes) => self.buffer.extend_from_slice(bytes),
-            Body::Shared(bytes) if bytes.len() < LINK_BYTES_MIN => {
-                self.buffer.extend_from_slice(bytes);
+        self.push_encoded(&header, &record.front);
+        match record.rest {
+            Rest::Slice(bytes) => self.buffer.extend_from_slice(bytes),
+            Rest::Shared(bytes) if bytes.len() < LINK_BYTES_MIN => {
+                self.buffer.extend_from_slice(&bytes);
             }
-            Body::Shared(bytes) => {
+            Rest::Shared(bytes) => {
                 self.linked_bytes += bytes.len();
                 self.links.push(Link {
                     at: self.buffer.len(),
-                    bytes: bytes.clone(),
+                    bytes,
                 });
             }
         }

@@ -17,7 +17,8 @@ use crate::format::segment::{
 use crate::format::{GROUP_ALIGN_BYTES, align_group, align_up};
 use crate::lsn::Lsn;
 use crate::recovery::Replayed;
-use crate::recovery::reader::{ChainEnd, Records, SegmentReader};
+use crate::recovery::reader::{ChainEnd, SegmentReader};
+use crate::unpack::Unpacker;
 
 /// One thing found in a segment file, in the order of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,7 +119,8 @@ pub fn segments(vfs: &dyn Vfs, dir: &Path) -> Result<Vec<PathBuf>> {
 ///
 /// # Errors
 /// [`WalError::Corrupt`] if the header of the file does not verify, without which no group can be
-/// told from others; [`WalError::UnsupportedVersion`]; [`WalError::Io`].
+/// told from others, or if a compressed record is not what it says it is;
+/// [`WalError::UnsupportedVersion`]; [`WalError::Io`].
 pub fn segment(
     vfs: &dyn Vfs,
     path: &Path,
@@ -165,7 +167,8 @@ pub fn segment(
     }
     found(Found::Segment(view));
 
-    let mut reader = SegmentReader::new(Arc::clone(&file), header.capacity_bytes)?;
+    let mut reader = SegmentReader::new(path, Arc::clone(&file), header.capacity_bytes)?;
+    let mut unpacker = Unpacker::default();
     let mut offset = DATA_START;
     loop {
         let next = reader.find_group(header.wal_id, header.segment, offset)?;
@@ -215,16 +218,12 @@ pub fn segment(
             fault,
         }));
         let length = match records {
-            Some(bytes) => {
-                for (header, payload) in (Records { bytes, seed }) {
-                    record(Replayed {
-                        lsn: Lsn(header.lsn),
-                        stamp: header.stamp,
-                        kind: header.kind,
-                        payload,
-                    });
+            Some(records) => {
+                let length = group::HEADER_BYTES + records.bytes.len();
+                for stored in records {
+                    record(unpacker.replay(path, stored)?);
                 }
-                align_group((group::HEADER_BYTES + bytes.len()) as u64)
+                align_group(length as u64)
             }
             None => GROUP_ALIGN_BYTES,
         };

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod compression;
 mod driver;
 mod durability;
 mod error;
@@ -10,7 +11,9 @@ pub mod inspect;
 mod log;
 mod log_reader;
 mod lsn;
+mod lz4;
 mod options;
+mod pack;
 #[cfg(feature = "planted-bugs")]
 #[doc(hidden)]
 pub mod planted;
@@ -24,10 +27,12 @@ mod stats;
 mod sync;
 mod ticket;
 mod timers;
+mod unpack;
 mod waiters;
 mod wal;
 mod writer;
 
+pub use compression::{Compression, UnknownCompression};
 pub use docdb_vfs as vfs;
 pub use driver::{FlushDriver, ManualDriver, ThreadDriver};
 pub use durability::{Durability, UnknownDurability};
@@ -36,6 +41,7 @@ pub use group::{Body, Record};
 pub use log_reader::LogReader;
 pub use lsn::Lsn;
 pub use options::WalOptions;
+pub use pack::Packed;
 pub use recovery::{
     Cut, OnProgress, Recovery, RecoveryProgress, RecoveryReport, Replayed, Verdict,
 };

@@ -15,8 +15,9 @@ use crate::format::{align_group, align_up};
 use crate::log::Log;
 use crate::lsn::Lsn;
 use crate::recovery::Replayed;
-use crate::recovery::reader::{ChainEnd, Records, SegmentReader};
+use crate::recovery::reader::{ChainEnd, Records, SegmentReader, StoredRecord};
 use crate::segment::Pin;
+use crate::unpack::Unpacker;
 
 /// Reads a log from one of its records on, beside those who write it.
 ///
@@ -40,6 +41,10 @@ pub struct LogReader {
     /// The records of one group, verified, from `at` on not handed out yet.
     group: Vec<u8>,
     at: usize,
+    /// The file in which the group stands, and where in it its records begin.
+    path: PathBuf,
+    records_offset: u64,
+    unpacker: Unpacker,
 }
 
 struct OpenSegment {
@@ -94,7 +99,7 @@ fn oldest_lsn_held(log: &Log) -> Result<u64> {
                 segment: header.segment,
                 offset: DATA_START,
             };
-            let mut reader = SegmentReader::new(file, header.capacity_bytes)?;
+            let mut reader = SegmentReader::new(&path, file, header.capacity_bytes)?;
             // Without a group in it yet, everything written is in segments that are gone.
             Ok(reader
                 .header(place)?
@@ -116,6 +121,9 @@ impl LogReader {
             limit_lsn: 0,
             group: Vec::new(),
             at: 0,
+            path: PathBuf::new(),
+            records_offset: 0,
+            unpacker: Unpacker::default(),
         };
         let log = Arc::clone(&reader.log);
         let _none_is_retired = log.retiring.lock();
@@ -153,24 +161,27 @@ impl LogReader {
             }
             let mut left = Records {
                 bytes: &self.group[self.at..],
+                offset: self.records_offset + self.at as u64,
                 seed: self.log.seed,
             };
             // The group has been verified, so every record of it is there.
-            let Some((header, _)) = left.next() else {
+            let Some(StoredRecord { offset, header, .. }) = left.next() else {
                 self.at = self.group.len();
                 continue;
             };
             let end = self.group.len() - left.bytes.len();
-            self.at = end;
             if header.lsn < self.from_lsn {
+                self.at = end;
                 continue;
             }
-            return Ok(Some(Replayed {
-                lsn: Lsn(header.lsn),
-                stamp: header.stamp,
-                kind: header.kind,
+            let record = StoredRecord {
+                offset,
+                header,
                 payload: &self.group[end - header.payload_bytes as usize..end],
-            }));
+            };
+            let record = self.unpacker.replay(&self.path, record)?;
+            self.at = end;
+            return Ok(Some(record));
         }
     }
 
@@ -204,8 +215,8 @@ impl LogReader {
             let file = self.log.home.vfs.open(&segment.path, OpenMode::Read)?;
             self.segments.push_back(OpenSegment {
                 number: segment.number,
+                reader: SegmentReader::new(&segment.path, file, segment.end_bytes)?,
                 path: segment.path,
-                reader: SegmentReader::new(file, segment.end_bytes)?,
                 end: segment.end_bytes,
                 _pin: segment.pin,
             });
@@ -284,8 +295,10 @@ impl LogReader {
                 ));
             };
             self.group.clear();
-            self.group.extend_from_slice(records);
+            self.group.extend_from_slice(records.bytes);
+            self.records_offset = records.offset;
             self.at = 0;
+            self.path.clone_from(&segment.path);
             let before = self.expected.unwrap_or(ChainEnd::before(&header));
             self.expected = Some(before.and(&header, crc));
             let length = group::HEADER_BYTES + header.records_bytes as usize;

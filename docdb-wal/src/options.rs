@@ -1,6 +1,6 @@
 //! How a log behaves.
 
-use crate::{Durability, Lsn, OnProgress};
+use crate::{Compression, Durability, Lsn, OnProgress};
 
 /// The options of a log. Build them from [`WalOptions::default`].
 #[derive(Debug, Clone)]
@@ -21,6 +21,8 @@ pub struct WalOptions {
     /// so that a log at its steady size writes into blocks that are written already; at most 16. A
     /// file is kept only if the next segment would not be larger than it.
     pub recycle_segments: usize,
+    /// Whether large records are compressed when they are appended.
+    pub compression: Compression,
     /// The log's identity, if the caller knows it: a directory with another log is refused.
     pub wal_id: Option<u128>,
     /// The first record that the caller needs back. `None`: all that the directory still has. If a
@@ -41,6 +43,7 @@ impl Default for WalOptions {
             segment_bytes_max: 64 << 20,
             keep_segments: 2,
             recycle_segments: 2,
+            compression: Compression::None,
             wal_id: None,
             start_lsn: None,
             proven_lsn: Lsn::ZERO,

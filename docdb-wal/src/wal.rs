@@ -15,6 +15,7 @@ use crate::log::Log;
 use crate::log_reader::{self, LogReader};
 use crate::lsn::Lsn;
 use crate::options::WalOptions;
+use crate::pack::{self, PackedRecord};
 use crate::recovery;
 use crate::stats::WalStats;
 use crate::ticket::CommitTicket;
@@ -102,8 +103,18 @@ impl Wal {
         record: &Record<'_>,
         durability: Durability,
     ) -> Result<CommitTicket> {
+        // Before any lock is taken: it takes the longer the larger the record is.
+        let record = PackedRecord::new(record, self.log.options.compression);
         let goal = self.log.append(record, durability)?;
         Ok(CommitTicket::new(Arc::clone(&self.log), goal))
+    }
+
+    /// Does ahead of an append what it would do to the body of its record, which is to compress it if
+    /// the [options](WalOptions::compression) say so and if it is worth it: for callers who append
+    /// under a lock of their own. The record's `payload_crc` is that of the payload with the body as
+    /// it was given here.
+    pub fn pack<'a>(&self, body: Body<'a>) -> Body<'a> {
+        Body::Packed(pack::pack(body, self.log.options.compression))
     }
 
     /// The number that the next record gets. Stable only while nobody else appends.

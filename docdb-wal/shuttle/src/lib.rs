@@ -4,6 +4,8 @@
 //!
 //! A module that is added to `docdb-wal` is added here too.
 
+#[path = "../../src/compression.rs"]
+mod compression;
 #[path = "../../src/driver.rs"]
 mod driver;
 #[path = "../../src/durability.rs"]
@@ -24,8 +26,12 @@ mod log;
 mod log_reader;
 #[path = "../../src/lsn.rs"]
 mod lsn;
+#[path = "../../src/lz4.rs"]
+mod lz4;
 #[path = "../../src/options.rs"]
 mod options;
+#[path = "../../src/pack.rs"]
+mod pack;
 #[path = "../../src/planted.rs"]
 #[doc(hidden)]
 pub mod planted;
@@ -44,6 +50,8 @@ mod sync;
 mod ticket;
 #[path = "../../src/timers.rs"]
 mod timers;
+#[path = "../../src/unpack.rs"]
+mod unpack;
 #[path = "../../src/waiters.rs"]
 mod waiters;
 #[path = "../../src/wal.rs"]
@@ -51,6 +59,7 @@ mod wal;
 #[path = "../../src/writer.rs"]
 mod writer;
 
+pub use compression::{Compression, UnknownCompression};
 pub use docdb_vfs as vfs;
 pub use driver::{FlushDriver, ManualDriver, ThreadDriver};
 pub use durability::{Durability, UnknownDurability};
@@ -59,6 +68,7 @@ pub use group::{Body, Record};
 pub use log_reader::LogReader;
 pub use lsn::Lsn;
 pub use options::WalOptions;
+pub use pack::Packed;
 pub use recovery::{
     Cut, OnProgress, Recovery, RecoveryProgress, RecoveryReport, Replayed, Verdict,
 };

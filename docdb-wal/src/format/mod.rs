@@ -8,6 +8,7 @@
 //! looks at the nearer of the two places first, and at the other if the group that follows is not
 //! there.
 
+pub(crate) mod compressed;
 pub(crate) mod group;
 pub(crate) mod record;
 pub(crate) mod segment;

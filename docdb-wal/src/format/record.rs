@@ -2,21 +2,26 @@
 //!
 //! | offset | bytes | field |
 //! |---|---|---|
-//! | 0 | 4 | payload length |
+//! | 0 | 4 | length of the payload as it stands here |
 //! | 4 | 4 | CRC-32 of log id, payload length and bytes 8 to 31 |
 //! | 8 | 8 | LSN |
 //! | 16 | 8 | stamp, the caller's |
-//! | 24 | 4 | CRC-32 of the payload |
+//! | 24 | 4 | CRC-32 of the payload as it stands here |
 //! | 28 | 2 | kind, the caller's |
-//! | 30 | 2 | flags: 0; room for optional fields |
+//! | 30 | 2 | flags: 1 the payload is [compressed](super::compressed) |
 //! | 32 | | payload |
 //!
 //! The payload's own CRC is computed by whoever appends, before any lock is taken; the header's CRC
-//! binds it to this log and this LSN.
+//! binds it to this log and this LSN. A flag that a reader does not know makes it refuse the log: it
+//! cannot say what the payload means, nor that it may be done without.
 
 use super::{u16_at, u32_at, u64_at};
 
 pub(crate) const HEADER_BYTES: usize = 32;
+
+/// The payload is compressed.
+pub(crate) const FLAG_COMPRESSED: u16 = 1;
+const FLAGS_KNOWN: u16 = FLAG_COMPRESSED;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RecordHeader {
@@ -25,6 +30,7 @@ pub(crate) struct RecordHeader {
     pub(crate) stamp: u64,
     pub(crate) payload_crc: u32,
     pub(crate) kind: u16,
+    pub(crate) flags: u16,
 }
 
 impl RecordHeader {
@@ -35,6 +41,7 @@ impl RecordHeader {
         out[16..24].copy_from_slice(&self.stamp.to_le_bytes());
         out[24..28].copy_from_slice(&self.payload_crc.to_le_bytes());
         out[28..30].copy_from_slice(&self.kind.to_le_bytes());
+        out[30..32].copy_from_slice(&self.flags.to_le_bytes());
         let crc = seed.checksum(&out);
         out[4..8].copy_from_slice(&crc.to_le_bytes());
         out
@@ -42,7 +49,7 @@ impl RecordHeader {
 
     pub(crate) fn decode(bytes: &[u8], seed: RecordSeed) -> Option<RecordHeader> {
         let bytes: &[u8; HEADER_BYTES] = bytes.get(..HEADER_BYTES)?.try_into().ok()?;
-        if u32_at(bytes, 4) != seed.checksum(bytes) || u16_at(bytes, 30) != 0 {
+        if u32_at(bytes, 4) != seed.checksum(bytes) {
             return None;
         }
         Some(RecordHeader {
@@ -51,7 +58,17 @@ impl RecordHeader {
             stamp: u64_at(bytes, 16),
             payload_crc: u32_at(bytes, 24),
             kind: u16_at(bytes, 28),
+            flags: u16_at(bytes, 30),
         })
+    }
+
+    /// The flags that this build cannot read.
+    pub(crate) fn unknown_flags(&self) -> u16 {
+        self.flags & !FLAGS_KNOWN
+    }
+
+    pub(crate) fn is_compressed(&self) -> bool {
+        self.flags & FLAG_COMPRESSED != 0
     }
 }
 
@@ -85,7 +102,9 @@ mod tests {
             stamp: 11,
             payload_crc: 0xabcd,
             kind: 3,
+            flags: FLAG_COMPRESSED | 8,
         };
+        assert_eq!(header.unknown_flags(), 8);
         let good = header.encode(seed);
         assert_eq!(RecordHeader::decode(&good, seed), Some(header));
         assert_eq!(RecordHeader::decode(&good, RecordSeed::new(78)), None);

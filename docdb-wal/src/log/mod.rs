@@ -35,8 +35,9 @@ use crate::durability::{Durability, Reach};
 use crate::error::{Result, WalError};
 use crate::format::record::{self, RecordSeed};
 use crate::gathering::Gathering;
-use crate::group::{GroupBuffer, Record};
+use crate::group::GroupBuffer;
 use crate::options::WalOptions;
+use crate::pack::PackedRecord;
 use crate::preparer::Preparer;
 use crate::segment::SegmentInfo;
 use crate::stats::Counters;
@@ -165,7 +166,7 @@ impl Log {
     /// `durability` asks for, whichever is more.
     pub(crate) fn append(
         self: &Arc<Self>,
-        record: &Record<'_>,
+        record: PackedRecord<'_>,
         durability: Durability,
     ) -> Result<Goal> {
         let mode = self.options.durability;
@@ -177,7 +178,7 @@ impl Log {
                 limit_bytes: PAYLOAD_BYTES_MAX as u64,
             });
         }
-        let bytes = bytes + record::HEADER_BYTES;
+        let bytes = record.stored_bytes() + record::HEADER_BYTES;
         let mut state = self.state.lock();
         loop {
             state.check_open()?;

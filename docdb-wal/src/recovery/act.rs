@@ -166,7 +166,7 @@ impl Verdict {
     fn copy_tail(&self, target: &Preparing, chain: &mut ChainWriter) -> Result<()> {
         let seed = RecordSeed::new(self.wal_id);
         for tail in &self.tail {
-            let mut reader = SegmentReader::new(Arc::clone(&tail.file), u64::MAX)?;
+            let mut reader = SegmentReader::new(&tail.path, Arc::clone(&tail.file), u64::MAX)?;
             let place = GroupPlace {
                 offset: tail.offset,
                 ..chain.place
@@ -178,7 +178,7 @@ impl Verdict {
                     "a group changed while it was being copied",
                 ));
             };
-            chain.write(target.file(), tail.header, records)?;
+            chain.write(target.file(), tail.header, records.bytes)?;
         }
         Ok(())
     }

@@ -264,7 +264,7 @@ pub(super) fn start(
                     segment: link.number,
                     offset: DATA_START,
                 };
-                let mut reader = SegmentReader::new(Arc::clone(&link.file), link.end)?;
+                let mut reader = SegmentReader::new(&link.path, Arc::clone(&link.file), link.end)?;
                 reader.header(place)?.map(|(header, _)| header.first_lsn)
             }
         };

@@ -7,7 +7,7 @@ use docdb_vfs::{Vfs, VfsFile};
 
 use super::chain::{self, Link};
 use super::progress::Teller;
-use super::reader::{ChainEnd, Records, SegmentReader};
+use super::reader::{ChainEnd, SegmentReader};
 use super::report::{Cut as ReportedCut, RecoveryReport};
 use crate::error::{Result, WalError};
 use crate::format::group::{self, FLAG_CLOSE, FLAG_JUMP, FLAG_SEAL, GroupHeader, GroupPlace};
@@ -17,6 +17,7 @@ use crate::format::{align_group, align_up};
 use crate::lsn::Lsn;
 use crate::options::WalOptions;
 use crate::planted::{Bug, is_planted};
+use crate::unpack::Unpacker;
 
 /// A record handed to the visitor of a recovery, in the order of the log.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +31,8 @@ pub struct Replayed<'a> {
     pub kind: u16,
     /// Its payload, verified.
     pub payload: &'a [u8],
+    /// How many bytes stand in the log for the payload: fewer than it has if it is compressed there.
+    pub stored_bytes: usize,
 }
 
 /// No log counts its segments, groups or records this far; keeps all arithmetic on numbers that were
@@ -152,6 +155,7 @@ impl Recovery {
                 chain.links[first..].len() as u64,
                 chain.links[first..].iter().map(Link::bytes).sum(),
             ),
+            unpacker: Unpacker::default(),
         };
         let stop = judge.read(&chain.links[first..], visit)?;
         let link = &chain.links[first + stop.link];
@@ -283,6 +287,7 @@ struct Judge {
     clean: bool,
     report: RecoveryReport,
     teller: Teller,
+    unpacker: Unpacker,
 }
 
 /// Whether the recovery that made the segment put this group there.
@@ -308,7 +313,7 @@ impl Judge {
         for (at, link) in links.iter().enumerate() {
             self.copied.clear();
             self.enter(link)?;
-            let mut reader = SegmentReader::new(Arc::clone(&link.file), link.end)?;
+            let mut reader = SegmentReader::new(&link.path, Arc::clone(&link.file), link.end)?;
             let (offset, sealed) = self.read_segment(link, &mut reader, visit)?;
             self.report.segments += 1;
             self.teller.end_segment(link.bytes());
@@ -399,22 +404,14 @@ impl Judge {
             let Some(records) = reader.records(place, &header, self.seed)? else {
                 break;
             };
-            for (record, payload) in (Records {
-                bytes: records,
-                seed: self.seed,
-            }) {
-                if record.lsn < self.start_lsn {
+            for record in records {
+                if record.header.lsn < self.start_lsn {
                     continue;
                 }
+                let record = self.unpacker.replay(&link.path, record)?;
                 self.report.records += 1;
-                self.report.payload_bytes += payload.len() as u64;
-                visit(Replayed {
-                    lsn: Lsn(record.lsn),
-                    stamp: record.stamp,
-                    kind: record.kind,
-                    payload,
-                })
-                .map_err(WalError::Refused)?;
+                self.report.payload_bytes += record.payload.len() as u64;
+                visit(record).map_err(WalError::Refused)?;
             }
             let end = self.expected.unwrap_or_default();
             let before = Cut {
@@ -520,7 +517,7 @@ impl Judge {
     fn look_ahead(&mut self, links: &[Link], mut offset: u64) -> Result<bool> {
         let mut any = false;
         for link in links {
-            let mut reader = SegmentReader::new(Arc::clone(&link.file), link.end)?;
+            let mut reader = SegmentReader::new(&link.path, Arc::clone(&link.file), link.end)?;
             while let Some((at, header)) = reader.find_group(self.wal_id, link.number, offset)? {
                 any = true;
                 self.proven.learn(header.durable_lsn, header.durable_group);

@@ -11,6 +11,8 @@
 //! | a damaged segment header, or a gap between segments, at or past `start_lsn` | corruption: refuse | `damage.rs: a_damaged_header_or_a_gap_is_refused` |
 //! | the same in segments wholly before `start_lsn` | not needed: left alone, reported | `damage.rs: damage_wholly_before_start_lsn_is_left_alone` |
 //! | a group bad above P | torn tail: cut there, ignore all that follows, report | `damage.rs: a_group_bad_above_p_is_a_torn_tail` |
+//! | a record with a flag that this build does not know | refuse, wherever it stands | `flags.rs: an_unknown_flag_is_refused_and_no_torn_tail` |
+//! | a compressed record that verifies as it stands and is not what it says | corruption: refuse, wherever it stands | `compression.rs: a_record_that_is_not_what_it_says_is_corrupt_and_no_torn_tail` |
 //! | a read fails | an error, never a tail | `faults.rs: a_read_error_is_an_error_and_never_a_tail` |
 //!
 //! What cannot be told from a torn tail: damage in the last group of a log that was not closed,

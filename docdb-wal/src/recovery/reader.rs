@@ -1,10 +1,11 @@
 //! Reads groups from a segment file, verifying everything.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use docdb_vfs::VfsFile;
 
-use crate::error::Result;
+use crate::error::{Result, WalError};
 use crate::format::group::{self, FLAG_JUMP, GroupHeader, GroupPlace};
 use crate::format::record::{self, RecordHeader, RecordSeed};
 use crate::format::{BLOCK_BYTES, GROUP_ALIGN_BYTES};
@@ -19,6 +20,7 @@ static ZERO_BLOCK: [u8; BLOCK_BYTES as usize] = [0; BLOCK_BYTES as usize];
 /// Sequential positional reads through a window; what lies beyond the end of the file is absent, an
 /// error is an error.
 pub(crate) struct SegmentReader {
+    path: PathBuf,
     file: Arc<dyn VfsFile>,
     window: Vec<u8>,
     window_start: u64,
@@ -26,10 +28,12 @@ pub(crate) struct SegmentReader {
 }
 
 impl SegmentReader {
-    /// Reads `file` up to `end`, or to the end of the file if that comes first.
-    pub(crate) fn new(file: Arc<dyn VfsFile>, end: u64) -> Result<SegmentReader> {
+    /// Reads `file`, which errors name by `path`, up to `end`, or to the end of the file if that comes
+    /// first.
+    pub(crate) fn new(path: &Path, file: Arc<dyn VfsFile>, end: u64) -> Result<SegmentReader> {
         let end = end.min(file.len()?);
         Ok(SegmentReader {
+            path: path.to_path_buf(),
             file,
             window: Vec::new(),
             window_start: 0,
@@ -66,8 +70,13 @@ impl SegmentReader {
                 return Ok(None);
             }
         }
+        Ok(Some(self.loaded(offset, length)))
+    }
+
+    /// Bytes that the window holds.
+    fn loaded(&self, offset: u64, length: usize) -> &[u8] {
         let start = (offset - self.window_start) as usize;
-        Ok(Some(&self.window[start..start + length]))
+        &self.window[start..start + length]
     }
 
     /// The valid group header at `place`, whatever its records are.
@@ -76,22 +85,39 @@ impl SegmentReader {
         Ok(bytes.and_then(|bytes| GroupHeader::decode(bytes, place)))
     }
 
-    /// The bytes of the records of the group whose header stands at `place`, if all of them verify.
+    /// The records of the group whose header stands at `place`, if all of them verify.
+    ///
+    /// # Errors
+    /// [`WalError::UnsupportedVersion`] if one of them means something that this build does not know:
+    /// a version that does may have acknowledged it.
     pub(crate) fn records(
         &mut self,
         place: GroupPlace,
         header: &GroupHeader,
         seed: RecordSeed,
-    ) -> Result<Option<&[u8]>> {
+    ) -> Result<Option<Records<'_>>> {
         let length = header.records_bytes as usize;
         // Past the numbers that logs reach, counting on from a record would overflow.
         if length > GROUP_RECORDS_BYTES_MAX || header.first_lsn > super::judge::NUMBER_MAX {
             return Ok(None);
         }
-        let Some(bytes) = self.bytes(place.offset + group::HEADER_BYTES as u64, length)? else {
+        let offset = place.offset + group::HEADER_BYTES as u64;
+        if self.bytes(offset, length)?.is_none() {
             return Ok(None);
+        }
+        let records = Records {
+            bytes: self.loaded(offset, length),
+            offset,
+            seed,
         };
-        Ok(verify(bytes, header, seed).then_some(bytes))
+        match verify(records.clone(), header) {
+            Verified::Whole => Ok(Some(records)),
+            Verified::Damaged => Ok(None),
+            Verified::Unknown { offset, flags } => Err(WalError::UnsupportedVersion {
+                path: self.path.clone(),
+                what: format!("the record at offset {offset} has the unknown flags {flags:#x}"),
+            }),
+        }
     }
 
     /// The first place at or after `offset` at which a valid group header stands, and that header.
@@ -173,43 +199,85 @@ impl ChainEnd {
     }
 }
 
-fn verify(bytes: &[u8], header: &GroupHeader, seed: RecordSeed) -> bool {
+/// Whether the records of a group are what its writer wrote.
+enum Verified {
+    Whole,
+    Damaged,
+    /// The header of the record at `offset` is what its writer wrote.
+    Unknown {
+        offset: u64,
+        flags: u16,
+    },
+}
+
+fn verify(mut records: Records<'_>, header: &GroupHeader) -> Verified {
     let mut digest = crc32fast::Hasher::new();
-    let mut records = Records { bytes, seed };
     let mut lsn = header.first_lsn;
     let mut count = 0;
     loop {
         if records.bytes.is_empty() {
-            return count == header.records && digest.finalize() == header.digest;
+            let whole = count == header.records && digest.finalize() == header.digest;
+            return if whole {
+                Verified::Whole
+            } else {
+                Verified::Damaged
+            };
         }
         let Some(raw) = records.bytes.get(..record::HEADER_BYTES) else {
-            return false;
+            return Verified::Damaged;
         };
         digest.update(raw);
         match records.next() {
-            Some((record, payload))
-                if record.lsn == lsn && record.payload_crc == crc32fast::hash(payload) => {}
-            _ => return false,
+            Some(StoredRecord { offset, header, .. })
+                if header.lsn == lsn && header.unknown_flags() != 0 =>
+            {
+                return Verified::Unknown {
+                    offset,
+                    flags: header.unknown_flags(),
+                };
+            }
+            Some(StoredRecord {
+                header, payload, ..
+            }) if header.lsn == lsn && header.payload_crc == crc32fast::hash(payload) => {}
+            _ => return Verified::Damaged,
         }
         lsn += 1;
         count += 1;
     }
 }
 
+/// A record as it stands in a segment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StoredRecord<'a> {
+    /// Where its header stands.
+    pub(crate) offset: u64,
+    pub(crate) header: RecordHeader,
+    pub(crate) payload: &'a [u8],
+}
+
 /// The records of a group, one after the other; ends early where the bytes make no sense.
+#[derive(Debug, Clone)]
 pub(crate) struct Records<'a> {
     pub(crate) bytes: &'a [u8],
+    /// Where `bytes` stand.
+    pub(crate) offset: u64,
     pub(crate) seed: RecordSeed,
 }
 
 impl<'a> Iterator for Records<'a> {
-    type Item = (RecordHeader, &'a [u8]);
+    type Item = StoredRecord<'a>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let header = RecordHeader::decode(self.bytes, self.seed)?;
         let end = record::HEADER_BYTES.checked_add(header.payload_bytes as usize)?;
         let payload = self.bytes.get(record::HEADER_BYTES..end)?;
+        let offset = self.offset;
         self.bytes = &self.bytes[end..];
-        Some((header, payload))
+        self.offset += end as u64;
+        Some(StoredRecord {
+            offset,
+            header,
+            payload,
+        })
     }
 }
