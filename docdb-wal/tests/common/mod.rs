@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test may fail the test")]
 
 pub(crate) mod explore;
+pub(crate) mod forge;
 pub(crate) mod hook;
 pub(crate) mod tasks;
 
