@@ -34,8 +34,8 @@ pub use db::Db;
 pub use docdb_types::{DEFAULT_COLLECTION, ErrorClass, ErrorKind, limits};
 pub use docdb_vfs as vfs;
 pub use docdb_wal::{
-    Durability, FlushDriver, ManualDriver, OnProgress, RecoveryProgress, ThreadDriver,
-    UnknownDurability, Wal,
+    Compression, Durability, FlushDriver, ManualDriver, OnProgress, RecoveryProgress, ThreadDriver,
+    UnknownCompression, UnknownDurability, Wal,
 };
 pub use error::{Error, Result};
 pub use ops::{CollectionInfo, Committed, Document, Ids, Precondition, Ready, WriteKind, WriteOp};

@@ -153,6 +153,7 @@ pub(crate) fn wal_options(options: &DbOptions, manifest: &Manifest) -> WalOption
     wal.durability = options.durability;
     wal.segment_bytes_min = options.segment_bytes_min;
     wal.segment_bytes_max = options.segment_bytes_max;
+    wal.compression = options.wal_compression;
     wal.keep_segments = options.keep_segments;
     wal.wal_id = Some(manifest.wal_id);
     wal.start_lsn = Some(Lsn(manifest.checkpoint_ts + 1));

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use docdb_wal::{Durability, OnProgress};
+use docdb_wal::{Compression, Durability, OnProgress};
 
 /// Told by a database that [`Db::maintenance_step`](crate::Db::maintenance_step) has something to do
 /// now or, after a quiet time, will have within the checkpoint interval.
@@ -34,6 +34,10 @@ pub struct DbOptions {
     pub segment_bytes_min: u64,
     /// Size in bytes at which log segments stop growing.
     pub segment_bytes_max: u64,
+    /// Whether the log compresses commits of 4 KiB and more. Anything but `None` exists only in a
+    /// build with the feature `lz4`, and so can only such a build open the database while compressed
+    /// commits are in its log.
+    pub wal_compression: Compression,
     /// Log segments kept beyond what recovery needs.
     pub keep_segments: usize,
     /// The documents of a commit with at least this many bytes of them go to a data file at once,
@@ -63,6 +67,7 @@ impl Default for DbOptions {
             index_shards: 256,
             segment_bytes_min: 256 << 10,
             segment_bytes_max: 64 << 20,
+            wal_compression: Compression::None,
             keep_segments: 2,
             bulk_bytes_min: 1 << 20,
             data_file_bytes_max: 256 << 20,

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use docdb_index::Pointer;
 use docdb_mvcc::WriteKind;
-use docdb_wal::Body;
+use docdb_wal::{Body, Wal};
 
 use super::Accepted;
 use super::bulk::StoredBodies;
@@ -16,11 +16,16 @@ const COPIED_BYTES_MAX: usize = 16 << 10;
 /// Up to this size, hashing a body again costs less than combining two checksums.
 const REHASHED_BYTES_MAX: usize = 4 << 10;
 
-/// The documents of a commit as the log takes them.
+/// The documents of a commit as the log takes them. What it is to get is compressed already, if the
+/// log does that, since it is appended under the sequencer.
 pub(super) enum Bodies<'a> {
-    Copied(&'a [u8]),
+    Copied {
+        bytes: &'a [u8],
+        body: Body<'a>,
+    },
     Linked {
         bytes: Bytes,
+        body: Body<'a>,
         crc: crc32fast::Hasher,
     },
     /// The log gets pointers.
@@ -28,14 +33,17 @@ pub(super) enum Bodies<'a> {
 }
 
 impl<'a> Bodies<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Bodies<'a> {
-        Bodies::Copied(bytes)
+    pub(super) fn new(bytes: &'a [u8], wal: &Wal) -> Bodies<'a> {
+        Bodies::Copied {
+            bytes,
+            body: wal.pack(Body::Slice(bytes)),
+        }
     }
 
-    pub(super) fn gather(ops: &[WriteOp<'a>], body_bytes: usize) -> Bodies<'a> {
+    pub(super) fn gather(ops: &[WriteOp<'a>], body_bytes: usize, wal: &Wal) -> Bodies<'a> {
         match ops {
-            [op] if op.kind == WriteKind::Delete => Bodies::Copied(&[]),
-            [op] if body_bytes <= COPIED_BYTES_MAX => Bodies::Copied(op.body),
+            [op] if op.kind == WriteKind::Delete => Bodies::new(&[], wal),
+            [op] if body_bytes <= COPIED_BYTES_MAX => Bodies::new(op.body, wal),
             _ => {
                 let mut bytes = Vec::with_capacity(body_bytes);
                 for op in ops.iter().filter(|op| op.kind != WriteKind::Delete) {
@@ -43,8 +51,10 @@ impl<'a> Bodies<'a> {
                 }
                 let mut crc = crc32fast::Hasher::new();
                 crc.update(&bytes);
+                let bytes = Bytes::from(bytes);
                 Bodies::Linked {
-                    bytes: bytes.into(),
+                    body: wal.pack(Body::Shared(bytes.clone())),
+                    bytes,
                     crc,
                 }
             }
@@ -53,7 +63,7 @@ impl<'a> Bodies<'a> {
 
     pub(super) fn len(&self) -> usize {
         match self {
-            Bodies::Copied(bytes) => bytes.len(),
+            Bodies::Copied { bytes, .. } => bytes.len(),
             Bodies::Linked { bytes, .. } => bytes.len(),
             Bodies::Stored(stored) => stored.logged.len(),
         }
@@ -62,7 +72,7 @@ impl<'a> Bodies<'a> {
     pub(super) fn stored(&self) -> Option<&StoredBodies<'a>> {
         match self {
             Bodies::Stored(stored) => Some(stored),
-            Bodies::Copied(_) | Bodies::Linked { .. } => None,
+            Bodies::Copied { .. } | Bodies::Linked { .. } => None,
         }
     }
 
@@ -100,9 +110,8 @@ impl<'a> Bodies<'a> {
 
     pub(super) fn body(&self) -> Body<'_> {
         match self {
-            Bodies::Copied(bytes) => Body::Slice(bytes),
-            Bodies::Linked { bytes, .. } => Body::Shared(bytes.clone()),
-            Bodies::Stored(stored) => Body::Shared(stored.logged.clone()),
+            Bodies::Copied { body, .. } | Bodies::Linked { body, .. } => body.clone(),
+            Bodies::Stored(stored) => stored.logged.clone(),
         }
     }
 
@@ -112,7 +121,7 @@ impl<'a> Bodies<'a> {
         let mut hasher = crc32fast::Hasher::new();
         hasher.update(head);
         match self {
-            Bodies::Copied(bytes) => hasher.update(bytes),
+            Bodies::Copied { bytes, .. } => hasher.update(bytes),
             Bodies::Linked { bytes, .. } if bytes.len() <= REHASHED_BYTES_MAX => {
                 hasher.update(bytes);
             }

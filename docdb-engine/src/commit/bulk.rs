@@ -20,6 +20,7 @@ use crc32fast::Hasher;
 use docdb_datafile::{DataFile, DataFileWriter, FileIdentity, FilePtr, data_file_name};
 use docdb_index::{Place, Pointer};
 use docdb_mvcc::WriteKind;
+use docdb_wal::Body;
 use parking_lot::MutexGuard;
 
 use super::Planned;
@@ -54,8 +55,8 @@ pub(super) struct StoredBodies<'a> {
     /// For each operation where its body lies; a deletion has none.
     pointers: Vec<Option<FilePtr>>,
     /// What the log gets: the file's identity, and the pointers.
-    pub(super) logged: Bytes,
-    /// Of these.
+    pub(super) logged: Body<'static>,
+    /// Of these, before any compression.
     pub(super) crc: Hasher,
     /// For each operation the id that its frame carries.
     ids: Vec<u64>,
@@ -139,7 +140,7 @@ impl Inner {
         Ok(StoredBodies {
             file,
             pointers,
-            logged,
+            logged: self.wal.pack(Body::Shared(logged)),
             crc,
             ids,
             _turn: turn,

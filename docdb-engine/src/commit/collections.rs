@@ -124,7 +124,8 @@ impl Inner {
         head.clear();
         record::encode_head(head, 1);
         record::encode_op(head, op);
-        self.log(head, &Bodies::new(op.body), 0, self.options.durability)
+        let bodies = Bodies::new(op.body, &self.wal);
+        self.log(head, &bodies, 0, self.options.durability)
     }
 
     fn collection_committed(&self, ticket: docdb_wal::CommitTicket, id: u32) -> CommitTicket {

@@ -1,7 +1,7 @@
 //! The commit path: prepare outside any lock, then validate, log and install under the sequencer.
 //!
-//! The sequencer is a mutex held for about a microsecond a commit: no I/O, no JSON, no copying of
-//! bodies beyond the log's group buffer. A queue that one thread drains for the others was considered
+//! The sequencer is a mutex held for about a microsecond a commit: no I/O, no JSON, no compression, no
+//! copying of bodies beyond the log's group buffer. A queue that one thread drains for the others was considered
 //! and left out: a commit whose look at the index has become stale must look again, with I/O, in its
 //! own thread, and the mutex needs neither a hand-over of results nor an allocation for it.
 
@@ -139,7 +139,7 @@ impl Inner {
         let mut bodies = if is_large {
             Bodies::Stored(self.store_bodies(ops, &planned)?)
         } else {
-            Bodies::gather(ops, body_bytes)
+            Bodies::gather(ops, body_bytes, &self.wal)
         };
         loop {
             let mut sequencer = self.sequencer.lock();
@@ -153,7 +153,7 @@ impl Inner {
                         for (op, plan) in ops.iter().zip(&mut planned) {
                             plan.body = resident(op);
                         }
-                        bodies = Bodies::gather(ops, body_bytes);
+                        bodies = Bodies::gather(ops, body_bytes, &self.wal);
                         continue;
                     }
                     return self.commit(
