@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use docdb_engine::Durability;
+use docdb_engine::{Compression, Durability};
 
 use crate::limits::DRAIN_TIMEOUT;
 
@@ -80,6 +80,17 @@ pub struct ServeArgs {
         value_parser = str::parse::<Durability>
     )]
     pub durability: Durability,
+    /// What the databases' logs do with commits of 4 KiB and more: none, or lz4 in a build with the
+    /// feature `lz4`.
+    #[arg(
+        long,
+        global = true,
+        env = "DOCDB_WAL_COMPRESSION",
+        default_value = "none",
+        value_name = "METHOD",
+        value_parser = str::parse::<Compression>
+    )]
+    pub wal_compression: Compression,
     /// Most connections at a time; further clients wait to be accepted.
     #[arg(
         long,
@@ -141,6 +152,8 @@ pub struct Config {
     pub socket_mode: u32,
     /// Durability mode of databases that are created without one.
     pub durability: Durability,
+    /// Whether the databases' logs compress.
+    pub wal_compression: Compression,
     /// Most connections at a time.
     pub connections_max: u32,
     /// How long stopping may take.
@@ -155,6 +168,7 @@ impl Config {
             socket: socket.into(),
             socket_mode: 0o600,
             durability: Durability::default(),
+            wal_compression: Compression::default(),
             connections_max: 4096,
             drain_timeout: DRAIN_TIMEOUT,
         }
@@ -166,6 +180,7 @@ impl From<ServeArgs> for Config {
         Self {
             socket_mode: args.socket_mode,
             durability: args.durability,
+            wal_compression: args.wal_compression,
             connections_max: args.max_connections,
             ..Config::new(args.data_dir, args.socket)
         }
@@ -237,6 +252,7 @@ mod tests {
         for args in [
             &["--durability", "sometimes"][..],
             &["--durability", "none"],
+            &["--wal-compression", "zip"],
             &["--socket-mode", "9"],
             &["--socket-mode", "1777"],
             &["--max-connections", "0"],
@@ -245,5 +261,21 @@ mod tests {
         ] {
             assert_eq!(parse(args).unwrap_err().exit_code(), 2, "{args:?}");
         }
+    }
+
+    #[cfg(feature = "lz4")]
+    #[test]
+    fn a_log_may_compress() {
+        let cli = parse(&["--wal-compression", "lz4"]).unwrap();
+        let config = Config::from(cli.serve);
+        assert_eq!(config.wal_compression, Compression::Lz4);
+    }
+
+    #[cfg(not(feature = "lz4"))]
+    #[test]
+    fn a_build_without_lz4_says_so() {
+        let error = parse(&["--wal-compression", "lz4"]).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains("feature `lz4`"), "{error}");
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use docdb_engine::{Error, ErrorKind};
+use docdb_engine::{DbOptions, Error, ErrorKind};
 use docdb_ipc::{Limits, ServerHandshake};
 use docdb_pool::{Pool, PoolEvent, PoolOptions};
 use docdb_vfs::RealVfs;
@@ -98,8 +98,11 @@ impl Server {
         // Before the data directory is touched: a live socket is the likelier mistake.
         when_free(|| socket::check_free(&config.socket))?;
         let pool = when_free(|| {
+            let mut db = DbOptions::default();
+            db.wal_compression = config.wal_compression;
             let options = PoolOptions::default()
                 .durability(config.durability)
+                .db(db)
                 .owner_address(config.socket.display().to_string())
                 .listener(log_event);
             Pool::open(Arc::new(RealVfs::new()), &config.data_dir, options)
@@ -127,6 +130,7 @@ impl Server {
             databases = stats.databases,
             recovery = recovery_summary(state.pool.repairs()),
             durability = %config.durability,
+            wal_compression = %config.wal_compression,
             version = env!("CARGO_PKG_VERSION"),
             "READY"
         );
