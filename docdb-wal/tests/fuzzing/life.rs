@@ -42,6 +42,10 @@ impl Life {
             Durability::Os,
             Durability::Memory(Duration::from_millis(50)),
         ]);
+        #[cfg(feature = "lz4")]
+        if choices.flag() {
+            options.compression = docdb_wal::Compression::Lz4;
+        }
         let shared = Arc::new(vfs.clone());
         let wal = Wal::create(shared, dir(), options.clone(), Arc::new(ManualDriver)).unwrap();
         let mut life = Life {
