@@ -8,20 +8,19 @@ use std::time::{Duration, Instant};
 use crate::measure::{Clock, Failure, Latencies, Sample};
 
 const FILE_BYTES: u64 = 64 << 20;
-const SYNCED_WRITE_BYTES: usize = 512;
-/// The distance between two synced writes: a device block, as a log that never rewrites one needs.
-const STRIDE_BYTES: u64 = 4096;
+/// Synced writes begin at a device block each, as a log that never rewrites one needs.
+const BLOCK_BYTES: u64 = 4096;
 const READ_BYTES: usize = 1 << 20;
 
 /// A file whose blocks were all written before.
-pub(crate) struct Device {
+pub struct Device {
     file: File,
     path: PathBuf,
     offset: u64,
 }
 
 impl Device {
-    pub(crate) fn create(dir: &Path) -> Result<Device, Failure> {
+    pub fn create(dir: &Path) -> Result<Device, Failure> {
         let path = dir.join("device");
         let file = File::options()
             .read(true)
@@ -40,24 +39,28 @@ impl Device {
         })
     }
 
-    /// Writes and syncs 512 bytes again and again, one block further each time.
-    pub(crate) fn synced_writes(&mut self, time: Duration) -> Result<Sample, Failure> {
+    /// Writes and syncs `bytes` again and again, each time in the blocks behind the last.
+    pub fn synced_writes(&mut self, bytes: usize, time: Duration) -> Result<Sample, Failure> {
         let mut latencies = Latencies::default();
-        let bytes = [b'x'; SYNCED_WRITE_BYTES];
+        let bytes = vec![b'x'; bytes];
+        let stride = (bytes.len() as u64).next_multiple_of(BLOCK_BYTES);
         let clock = Clock::start();
         while clock.elapsed() < time {
             let start = Instant::now();
             self.file.write_all_at(&bytes, self.offset)?;
             self.file.sync_data()?;
             latencies.note(start);
-            self.offset = (self.offset + STRIDE_BYTES) % FILE_BYTES;
+            self.offset += stride;
+            if self.offset + stride > FILE_BYTES {
+                self.offset = 0;
+            }
         }
         Ok(clock.stop(latencies.count()).with_latencies(latencies))
     }
 
     /// Writes `bytes` again and again without a sync, each time behind the last, at multiples of
     /// 64 bytes.
-    pub(crate) fn writes(&mut self, bytes: usize, time: Duration) -> Result<Sample, Failure> {
+    pub fn writes(&mut self, bytes: usize, time: Duration) -> Result<Sample, Failure> {
         let mut latencies = Latencies::default();
         let bytes = vec![b'x'; bytes];
         let stride = (bytes.len() as u64).next_multiple_of(64);
@@ -78,7 +81,7 @@ impl Device {
     }
 
     /// Reads the file through the page cache over and over until `total` bytes were read.
-    pub(crate) fn reads(&mut self, total: u64) -> Result<Sample, Failure> {
+    pub fn reads(&mut self, total: u64) -> Result<Sample, Failure> {
         let mut buffer = vec![0; READ_BYTES];
         let mut done = 0;
         let clock = Clock::start();

@@ -10,8 +10,8 @@ use docdb_wal::{
     CommitTicket, Durability, Lsn, ManualDriver, Recovery, ThreadDriver, Wal, WalOptions,
 };
 
-use crate::measure::{Clock, Failure, Latencies, Sample, payload, renumber};
 use crate::subject::{Append, Subject};
+use docdb_bench_peers::measure::{Clock, Failure, Latencies, Sample, payload, renumber};
 
 /// The kind of the records; the log does not look at it.
 const KIND: u16 = 1;

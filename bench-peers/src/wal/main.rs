@@ -12,16 +12,14 @@ use std::time::Duration;
 use docdb_wal::Durability;
 use serde_json::{Value, json};
 
-mod device;
 mod docdb;
-mod measure;
 mod okay;
 mod raft;
 mod subject;
 
-use device::Device;
 use docdb::Docdb;
-use measure::{Failure, Sample};
+use docdb_bench_peers::device::Device;
+use docdb_bench_peers::measure::{Failure, Sample};
 use okay::Okay;
 use raft::Raft;
 use subject::blocking;
@@ -31,6 +29,8 @@ const RECORD_BYTES: usize = 300;
 /// What docdb-wal hands to the kernel for a record in a group of its own: that, a header of 32 bytes
 /// and one of 80.
 const LONE_GROUP_BYTES: usize = RECORD_BYTES + 32 + 80;
+/// What the device writes and syncs beside a durable append.
+const SYNCED_WRITE_BYTES: usize = 512;
 const THREADS: [usize; 5] = [1, 4, 16, 64, 256];
 const AWAITED: usize = 1_000;
 /// The device is measured for this part of the time of the case that follows.
@@ -165,7 +165,7 @@ impl Work {
         let time = options.time / DEVICE_SHARE;
         match self {
             Work::Durable(_) | Work::AwaitedInOrder | Work::AwaitedByTasks => {
-                device.synced_writes(time)
+                device.synced_writes(SYNCED_WRITE_BYTES, time)
             }
             Work::Memory | Work::Os => device.writes(LONE_GROUP_BYTES, time),
             Work::Replay => device.reads(options.replay_bytes),

@@ -9,8 +9,8 @@ use okaywal::{
     WriteAheadLog,
 };
 
-use crate::measure::{Clock, Failure, Sample, payload, renumber};
 use crate::subject::{Append, Subject};
+use docdb_bench_peers::measure::{Clock, Failure, Sample, payload, renumber};
 
 /// Records in one entry of a log that is filled to be replayed.
 const CHUNKS_PER_ENTRY: u64 = 4096;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::measure::{Clock, Failure, Latencies, Sample, payload, renumber};
+use docdb_bench_peers::measure::{Clock, Failure, Latencies, Sample, payload, renumber};
 
 /// Appends a record and returns when it is acknowledged.
 pub(crate) type Append<'a> = Box<dyn FnMut(&[u8]) -> Result<(), Failure> + Send + 'a>;

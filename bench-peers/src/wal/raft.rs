@@ -6,8 +6,8 @@ use protobuf::descriptor::UninterpretedOption;
 use raft_engine::env::DefaultFileSystem;
 use raft_engine::{Config, Engine, LogBatch, MessageExt};
 
-use crate::measure::{Clock, Failure, Sample, payload, renumber};
 use crate::subject::{Append, Subject};
+use docdb_bench_peers::measure::{Clock, Failure, Sample, payload, renumber};
 
 /// Entries of one batch of a log that is filled to be replayed.
 const ENTRIES_PER_BATCH: u64 = 1024;
