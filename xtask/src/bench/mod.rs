@@ -11,9 +11,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 mod device;
 mod embedded;
 mod json;
+mod peers;
 mod report;
 mod sample;
 mod served;
+mod storage;
+mod storage_report;
+mod storage_targets;
 mod wal;
 mod wal_report;
 
@@ -66,6 +70,8 @@ pub(crate) struct Options {
 enum Part {
     /// Measure the write-ahead log alone, beside okaywal, raft-engine and the bare disk
     Wal(wal::Options),
+    /// Measure the engine beside redb, fjall, LMDB, SQLite, sled and the bare disk
+    Storage(storage::Options),
 }
 
 /// One thing to measure. Every run of it starts on an empty directory.
@@ -225,8 +231,10 @@ struct Context {
 
 /// Runs all cases and prints the table.
 pub(crate) fn run(options: Options) -> Result<ExitCode, Box<dyn Error>> {
-    if let Some(Part::Wal(options)) = &options.part {
-        return wal::run(options);
+    match &options.part {
+        Some(Part::Wal(options)) => return wal::run(options),
+        Some(Part::Storage(options)) => return storage::run(options),
+        None => {}
     }
     let chosen = |case: &Case| {
         let name = format!("{} {}", case.target_row(), case.name());
