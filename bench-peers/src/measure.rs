@@ -93,12 +93,18 @@ fn time_of(clock: rustix::time::ClockId) -> Duration {
 }
 
 /// The figures of one run, by name.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Sample(Map<String, Value>);
 
 impl Sample {
     pub fn set(&mut self, name: &str, value: impl Into<Value>) {
         self.0.insert(name.to_owned(), value.into());
+    }
+
+    /// Adds the figures of another sample.
+    pub fn with(mut self, other: Sample) -> Sample {
+        self.0.extend(other.0);
+        self
     }
 
     pub fn with_latencies(mut self, mut latencies: Latencies) -> Sample {

@@ -61,6 +61,9 @@ pub trait Store: Sync {
     /// Adds what only this store can tell of its opening.
     fn tell_opening(&self, _: &mut Sample) {}
 
+    /// The same of its writing.
+    fn tell_writing(&self, _: &mut Sample) {}
+
     /// One task with so many commits in flight, which it awaits in their order; `None` if commits
     /// cannot be awaited.
     fn awaiter(&self) -> Option<&dyn Awaiter> {

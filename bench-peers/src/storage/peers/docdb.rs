@@ -1,6 +1,7 @@
 //! DocDB's engine.
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use docdb_bench_peers::measure::{Failure, Sample};
 use docdb_engine::{
@@ -15,6 +16,8 @@ pub const LOG_DIR: &str = "wal";
 /// Documents that a scan takes at a time, and their bytes.
 const SCAN_ITEMS: usize = 1000;
 const SCAN_BYTES: usize = 1 << 20;
+/// For how long a commit is tried again.
+const TRY_AGAIN_MAX: Duration = Duration::from_secs(60);
 
 pub const SUBJECT: Subject = Subject {
     name: "docdb",
@@ -26,7 +29,12 @@ pub const SUBJECT: Subject = Subject {
         Mode::Memory => Some("memory"),
         Mode::Load => Some("os, sync at the end"),
     },
-    open: |dir, config| Ok(Box::new(Docdb(Db::open_with(dir, options(config))?))),
+    open: |dir, config| {
+        Ok(Box::new(Docdb {
+            db: Db::open_with(dir, options(config))?,
+            refused: AtomicU64::new(0),
+        }))
+    },
 };
 
 /// The one place that knows the options of the engine. What it keeps in memory to read from has no
@@ -49,15 +57,19 @@ fn options(config: Config) -> DbOptions {
     options
 }
 
-struct Docdb(Db);
+struct Docdb {
+    db: Db,
+    /// Commits that were refused for want of memory, and tried again.
+    refused: AtomicU64,
+}
 
 impl Store for Docdb {
     fn writer(&self) -> Result<Box<dyn Writer + '_>, Failure> {
-        Ok(Box::new(Handle(&self.0)))
+        Ok(Box::new(Handle(self)))
     }
 
     fn reader(&self) -> Result<Box<dyn Reader + '_>, Failure> {
-        Ok(Box::new(Handle(&self.0)))
+        Ok(Box::new(Handle(self)))
     }
 
     fn settle(&self) -> Result<(), Failure> {
@@ -66,16 +78,16 @@ impl Store for Docdb {
 
     /// The one place that knows what there is: a checkpoint, so far.
     fn maintain(&self) -> Result<(), Failure> {
-        self.0.checkpoint()?;
+        self.db.checkpoint()?;
         Ok(())
     }
 
     fn close(self: Box<Self>) -> Result<(), Failure> {
-        Ok(self.0.close()?)
+        Ok(self.db.close()?)
     }
 
     fn tell_opening(&self, sample: &mut Sample) {
-        let report = self.0.recovery_report();
+        let report = self.db.recovery_report();
         let millis = |time: Duration| time.as_secs_f64() * 1e3;
         sample.set("recovery", report.to_string());
         sample.set("recovery_ms", millis(report.total_time));
@@ -83,6 +95,10 @@ impl Store for Docdb {
         sample.set("recovery_act_ms", millis(report.wal.act_time));
         sample.set("recovery_tail_groups", json!(report.wal.tail_groups));
         sample.set("recovery_commits", json!(report.commits));
+    }
+
+    fn tell_writing(&self, sample: &mut Sample) {
+        sample.set("tried_again", self.refused.load(Ordering::Relaxed));
     }
 
     fn awaiter(&self) -> Option<&dyn Awaiter> {
@@ -93,7 +109,7 @@ impl Store for Docdb {
 impl Awaiter for Docdb {
     fn submit(&self, entry: &Entry) -> Ticket {
         let op = WriteOp::upsert(DEFAULT_COLLECTION, entry.id, &entry.body);
-        let ticket = self.0.submit(&[op]);
+        let ticket = self.db.submit(&[op]);
         Box::pin(async move {
             ticket.await?;
             Ok(())
@@ -101,24 +117,39 @@ impl Awaiter for Docdb {
     }
 }
 
-struct Handle<'a>(&'a Db);
+struct Handle<'a>(&'a Docdb);
+
+impl Handle<'_> {
+    /// Commits. Writers that are faster than checkpoints wait in the engine for a second, then are told
+    /// to try again, which is what an application does.
+    fn submit(&self, ops: &[WriteOp<'_>]) -> Result<(), Failure> {
+        let began = Instant::now();
+        loop {
+            match self.0.db.submit(ops).wait() {
+                Err(error)
+                    if error.kind() == ErrorKind::MemoryLimit
+                        && began.elapsed() < TRY_AGAIN_MAX =>
+                {
+                    self.0.refused.fetch_add(1, Ordering::Relaxed);
+                }
+                outcome => return Ok(outcome.map(|_| ())?),
+            }
+        }
+    }
+}
 
 impl Writer for Handle<'_> {
     fn commit(&mut self, entries: &[Entry]) -> Result<(), Failure> {
         match entries {
-            [one] => {
-                let op = WriteOp::upsert(DEFAULT_COLLECTION, one.id, &one.body);
-                self.0.submit(&[op]).wait()?;
-            }
+            [one] => self.submit(&[WriteOp::upsert(DEFAULT_COLLECTION, one.id, &one.body)]),
             many => {
                 let ops: Vec<WriteOp<'_>> = many
                     .iter()
                     .map(|entry| WriteOp::upsert(DEFAULT_COLLECTION, entry.id, &entry.body))
                     .collect();
-                self.0.submit(&ops).wait()?;
+                self.submit(&ops)
             }
         }
-        Ok(())
     }
 }
 
@@ -129,7 +160,7 @@ impl Reader for Handle<'_> {
     }
 
     fn read(&mut self, id: u64, body: &mut Vec<u8>) -> Result<bool, Failure> {
-        match self.0.read(DEFAULT_COLLECTION, id) {
+        match self.0.db.read(DEFAULT_COLLECTION, id) {
             Ok(document) => {
                 body.extend_from_slice(&document.body);
                 Ok(true)
@@ -140,7 +171,7 @@ impl Reader for Handle<'_> {
     }
 
     fn scan(&mut self, each: &mut dyn FnMut(&[u8])) -> Result<(), Failure> {
-        let mut scan = self.0.scan(&ScanRequest {
+        let mut scan = self.0.db.scan(&ScanRequest {
             collection: DEFAULT_COLLECTION.to_owned(),
             ..ScanRequest::default()
         })?;

@@ -19,8 +19,8 @@ const SCAN: &str = "SELECT body FROM documents ORDER BY id";
 pub const SUBJECT: Subject = Subject {
     name: "sqlite",
     settings: "3.54.1 by rusqlite 0.41.1 (bundled), journal_mode=WAL, an INTEGER PRIMARY KEY and a \
-               BLOB, prepared statements; one writing connection behind a mutex, which beats one \
-               per thread with a busy timeout; a connection for each reader; os is synchronous=OFF",
+               BLOB, prepared statements; one writing connection behind a mutex, a connection \
+               for each reader; os is synchronous=OFF",
     durability: |mode| match mode {
         Mode::Synced => Some("WAL, FULL"),
         Mode::Os => Some("WAL, OFF"),

@@ -20,8 +20,10 @@ pub fn load(task: &Task, batch: usize) -> Result<Sample, Failure> {
     fill(store.as_ref(), task, &documents, batch)?;
     let filled = Instant::now();
     store.settle()?;
+    let mut told = Sample::default();
+    store.tell_writing(&mut told);
     store.close()?;
-    let mut sample = clock.stop(task.documents);
+    let mut sample = clock.stop(task.documents).with(told);
     sample.set("settle_seconds", filled.elapsed().as_secs_f64());
     let live: u64 = (0..task.documents)
         .map(|number| documents.bytes(task.ids.of(number), 0))

@@ -49,6 +49,7 @@ pub fn overwrite(task: &Task, writes: u64, seconds_max: f64) -> Result<Sample, F
         .zip(&revisions)
         .map(|(number, revision)| documents.bytes(task.ids.of(number), *revision))
         .sum();
+    store.tell_writing(&mut sample);
     let to_live = |bytes: u64| bytes as f64 / live as f64;
     sample.set("disk_running", to_live(peak.data));
     sample.set("disk_settled", to_live(settled.data));

@@ -79,6 +79,7 @@ pub fn blocking(task: &Task, count: usize, batch: usize) -> Result<Sample, Failu
     let operations = all.count() * commits.burst;
     let mut sample = clock.stop(operations).with_latencies(all);
     sample.set("commit_documents", batch);
+    store.tell_writing(&mut sample);
     Ok(sample)
 }
 
