@@ -91,6 +91,7 @@ impl Store for Docdb {
         let millis = |time: Duration| time.as_secs_f64() * 1e3;
         sample.set("recovery", report.to_string());
         sample.set("recovery_ms", millis(report.total_time));
+        sample.set("recovery_files_ms", millis(report.files_time));
         sample.set("recovery_replay_ms", millis(report.wal.judge_time));
         sample.set("recovery_act_ms", millis(report.wal.act_time));
         sample.set("recovery_tail_groups", json!(report.wal.tail_groups));

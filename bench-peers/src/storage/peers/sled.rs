@@ -1,11 +1,17 @@
 //! sled.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use docdb_bench_peers::measure::Failure;
 use sled::{Batch, Db};
 
 use crate::store::{Config, Entry, Mode, Reader, Store, Subject, Writer};
+
+/// What it says while a thread of a handle that was dropped in this process still has the files.
+const LOCKED: &str = "could not acquire lock";
+const LOCKED_POLL: Duration = Duration::from_millis(5);
+const LOCKED_MAX: Duration = Duration::from_secs(10);
 
 pub const SUBJECT: Subject = Subject {
     name: "sled",
@@ -27,10 +33,18 @@ fn open(dir: &Path, config: Config) -> Result<Box<dyn Store>, Failure> {
         options = options.cache_capacity(bytes);
     }
     let flush = matches!(config.mode, Mode::Synced | Mode::Os);
-    Ok(Box::new(Sled {
-        db: options.open()?,
-        flush,
-    }))
+    let began = Instant::now();
+    let db = loop {
+        match options.open() {
+            Err(sled::Error::Io(error))
+                if error.to_string().contains(LOCKED) && began.elapsed() < LOCKED_MAX =>
+            {
+                std::thread::sleep(LOCKED_POLL);
+            }
+            opened => break opened?,
+        }
+    };
+    Ok(Box::new(Sled { db, flush }))
 }
 
 struct Sled {
