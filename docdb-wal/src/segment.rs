@@ -109,6 +109,31 @@ impl Preparing {
         self.segment.file.as_ref()
     }
 
+    /// Reserves the whole file and writes its header, to be filled by the caller. Synced with the rest.
+    pub(crate) fn reserve(&mut self) -> Result<()> {
+        self.segment.file.allocate(self.segment.capacity_bytes)?;
+        let mut block = [0; DATA_START as usize];
+        let header = self.header.encode();
+        block[..header.len()].copy_from_slice(&header);
+        Ok(self.segment.file.write_all_at(&block, 0)?)
+    }
+
+    /// Writes zeros from `offset` on, and syncs everything.
+    pub(crate) fn fill_from(&mut self, offset: u64) -> Result<()> {
+        let zeros = vec![0; PREPARE_STEP_BYTES as usize];
+        let mut offset = offset;
+        while offset < self.segment.capacity_bytes {
+            let length = PREPARE_STEP_BYTES.min(self.segment.capacity_bytes - offset);
+            self.segment
+                .file
+                .write_all_at(&zeros[..length as usize], offset)?;
+            offset += length;
+        }
+        self.segment.file.sync_data()?;
+        self.written_bytes = self.segment.capacity_bytes;
+        Ok(())
+    }
+
     /// Writes the next part. Returns whether everything is written.
     pub(crate) fn step(&mut self) -> Result<bool> {
         if self.header.recycled {

@@ -40,7 +40,7 @@ const MODES: [Durability; 5] = [
     Durability::Os,
     Durability::Memory(INTERVAL),
 ];
-const LIVES_PER_MODE: usize = 22;
+const LIVES_PER_MODE: usize = 24;
 const STEPS_PER_LIFE: usize = 26;
 /// At every so many operations of a life, the recovery is interrupted too.
 const INNER_EVERY: usize = 9;

@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use super::first_capacity;
 use super::judge::Verdict;
-use super::reader::SegmentReader;
 use super::report::RecoveryReport;
+use super::tail::{ChainWriter, TailGroup, TailReader};
 use crate::driver::FlushDriver;
-use crate::error::{Result, WalError};
+use crate::error::Result;
 use crate::format::group::{self, FLAG_JUMP, GroupHeader, GroupPlace};
-use crate::format::record::RecordSeed;
 use crate::format::segment::{DATA_START, Origin, SegmentHeader};
 use crate::format::{BLOCK_BYTES, align_group, align_up};
 use crate::log::Log;
@@ -44,32 +43,26 @@ impl Verdict {
         {
             home.vfs.remove_file(path)?;
         }
-        let tail_bytes: u64 = self
-            .tail
-            .iter()
-            .map(|tail| {
-                align_group((group::HEADER_BYTES + tail.header.records_bytes as usize) as u64)
-            })
-            .sum();
+        let tail_bytes: u64 = self.tail.iter().map(TailGroup::copied_bytes).sum();
         let next_lsn = self.lsn_ceiling.max(self.report.last_lsn) + 1;
         // Behind what is written, not behind what was read: a jump that was read is not copied.
-        let copied_lsn = match self.tail.last() {
-            Some(tail) => tail.header.last_lsn(),
+        let copied_lsn = match self.tail.back() {
+            Some(tail) => tail.last_lsn(),
             None => self.cut.last_lsn,
         };
-        let jump = next_lsn > copied_lsn + 1;
+        let jump = (next_lsn > copied_lsn + 1).then_some(next_lsn);
         let header = SegmentHeader {
             wal_id: self.wal_id,
             segment: self.next_segment,
             capacity_bytes: first_capacity(&self.options, tail_bytes + 2 * BLOCK_BYTES),
             // The whole segment is synced before it gets its name, so its header proves all of it.
             durable_lsn: self.report.last_lsn,
-            durable_group: self.cut.last_group + self.tail.len() as u64 + u64::from(jump),
+            durable_group: self.cut.last_group + self.tail.len() as u64 + u64::from(jump.is_some()),
             origin: Origin::Recovered(self.cut),
             recycled: false,
         };
         let mut reserve = Reserve::find(home.vfs.as_ref(), &home.dir)?;
-        let preparing = match write_blank(&home, header) {
+        let (preparing, end) = match self.build(&home, header, jump) {
             Err(error) if error.is_disk_full() => {
                 let groups = tail_bytes + align_group(group::HEADER_BYTES as u64);
                 let least = capacity_for(groups).max(SEGMENT_BYTES_LEAST);
@@ -79,31 +72,10 @@ impl Verdict {
                     capacity_bytes: least,
                     ..header
                 };
-                write_blank(&home, header)?
+                self.build(&home, header, jump)?
             }
             outcome => outcome?,
         };
-        let mut chain = ChainWriter {
-            place: GroupPlace {
-                wal_id: self.wal_id,
-                segment: self.next_segment,
-                offset: DATA_START,
-            },
-            last_group: self.cut.last_group,
-            last_crc: self.cut.last_group_crc,
-            durable_lsn: self.proven.lsn,
-            durable_group: self.cut.last_group,
-        };
-        self.copy_tail(&preparing, &mut chain)?;
-        if jump {
-            let jump = GroupHeader {
-                first_lsn: next_lsn,
-                flags: FLAG_JUMP,
-                ..Default::default()
-            };
-            chain.write(preparing.file(), jump, &[])?;
-        }
-        preparing.file().sync_data()?;
         let segment = if is_planted(Bug::CutNotDurable) {
             preparing.rename(home.vfs.as_ref())?
         } else {
@@ -143,12 +115,12 @@ impl Verdict {
         let writer = Writer {
             wal_id: self.wal_id,
             segment,
-            position: align_up(chain.place.offset),
-            last_group: chain.last_group,
-            last_group_crc: chain.last_crc,
+            position: align_up(end.offset),
+            last_group: end.last_group,
+            last_group_crc: end.last_crc,
             written_lsn: report.last_lsn,
             durable_lsn: report.last_lsn,
-            durable_group: chain.last_group,
+            durable_group: end.last_group,
         };
         report.act_time = home.vfs.now().saturating_sub(started);
         let log = Log::new(
@@ -163,74 +135,59 @@ impl Verdict {
         Ok((Wal::from_log(Arc::new(log)), report))
     }
 
-    fn copy_tail(&self, target: &Preparing, chain: &mut ChainWriter) -> Result<()> {
-        let seed = RecordSeed::new(self.wal_id);
-        for tail in &self.tail {
-            let mut reader = SegmentReader::new(&tail.path, Arc::clone(&tail.file), u64::MAX)?;
-            let place = GroupPlace {
-                offset: tail.offset,
-                ..chain.place
-            };
-            let Some(records) = reader.records(place, &tail.header, seed)? else {
-                return Err(WalError::corrupt(
-                    &tail.path,
-                    tail.offset,
-                    "a group changed while it was being copied",
-                ));
-            };
-            chain.write(target.file(), tail.header, records.bytes)?;
-        }
-        Ok(())
-    }
-}
-
-/// A new segment without groups, under its temporary name.
-fn write_blank(home: &Home, header: SegmentHeader) -> Result<Preparing> {
-    let mut preparing = Preparing::start(home.vfs.as_ref(), &home.dir, header)?;
-    loop {
-        match preparing.step() {
-            Ok(true) => return Ok(preparing),
-            Ok(false) => {}
+    /// Writes the new segment under its temporary name and syncs it.
+    fn build(
+        &self,
+        home: &Home,
+        header: SegmentHeader,
+        jump: Option<u64>,
+    ) -> Result<(Preparing, End)> {
+        let vfs = home.vfs.as_ref();
+        let mut preparing = Preparing::start(vfs, &home.dir, header)?;
+        match self.fill(&mut preparing, jump) {
+            Ok(end) => Ok((preparing, end)),
             Err(error) => {
-                preparing.abandon(home.vfs.as_ref());
-                return Err(error);
+                preparing.abandon(vfs);
+                Err(error)
             }
         }
     }
+
+    fn fill(&self, preparing: &mut Preparing, jump: Option<u64>) -> Result<End> {
+        preparing.reserve()?;
+        let place = GroupPlace {
+            wal_id: self.wal_id,
+            segment: self.next_segment,
+            offset: DATA_START,
+        };
+        let mut chain = ChainWriter::new(preparing.file(), place, self.cut, self.proven.lsn);
+        let mut reader = TailReader::new(self.wal_id);
+        for tail in &self.tail {
+            let (header, records) = reader.read(tail)?;
+            chain.write(header, records)?;
+        }
+        if let Some(next_lsn) = jump {
+            let jump = GroupHeader {
+                first_lsn: next_lsn,
+                flags: FLAG_JUMP,
+                ..Default::default()
+            };
+            chain.write(jump, &[])?;
+        }
+        chain.flush()?;
+        let end = End {
+            offset: chain.place.offset,
+            last_group: chain.last_group,
+            last_crc: chain.last_crc,
+        };
+        preparing.fill_from(end.offset)?;
+        Ok(end)
+    }
 }
 
-/// Appends groups to a segment that is not part of the log yet.
-struct ChainWriter {
-    place: GroupPlace,
+/// Where the groups of the new segment end.
+struct End {
+    offset: u64,
     last_group: u64,
     last_crc: u32,
-    durable_lsn: u64,
-    durable_group: u64,
-}
-
-impl ChainWriter {
-    fn write(
-        &mut self,
-        file: &dyn docdb_vfs::VfsFile,
-        header: GroupHeader,
-        records: &[u8],
-    ) -> Result<()> {
-        let header = GroupHeader {
-            group: self.last_group + 1,
-            previous_crc: self.last_crc,
-            durable_lsn: self.durable_lsn,
-            durable_group: self.durable_group,
-            ..header
-        };
-        let (bytes, crc) = header.encode(self.place);
-        file.write_all_at(&bytes, self.place.offset)?;
-        if !records.is_empty() {
-            file.write_all_at(records, self.place.offset + bytes.len() as u64)?;
-        }
-        // Synced as a whole, so nothing in it needs a block of its own.
-        self.place.offset += align_group((bytes.len() + records.len()) as u64);
-        self.last_group += 1;
-        self.last_crc = crc;
-        Ok(())
-    }
 }

@@ -1,14 +1,16 @@
 //! Reads a whole log and decides what it says, changing nothing.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use docdb_vfs::{Vfs, VfsFile};
+use docdb_vfs::Vfs;
 
 use super::chain::{self, Link};
 use super::progress::Teller;
 use super::reader::{ChainEnd, SegmentReader};
 use super::report::{Cut as ReportedCut, RecoveryReport};
+use super::tail::{TailGroup, TailSource};
 use crate::error::{Result, WalError};
 use crate::format::group::{self, FLAG_CLOSE, FLAG_JUMP, FLAG_SEAL, GroupHeader, GroupPlace};
 use crate::format::record::{RecordHeader, RecordSeed};
@@ -52,24 +54,13 @@ pub struct Verdict {
     pub(super) options: WalOptions,
     pub(super) wal_id: u128,
     pub(super) cut: Cut,
-    pub(super) tail: Vec<TailGroup>,
+    pub(super) tail: VecDeque<TailGroup>,
     pub(super) kept: Vec<KeptSegment>,
     pub(super) leftovers: Vec<PathBuf>,
     pub(super) next_segment: u64,
     pub(super) proven: Proven,
     pub(super) lsn_ceiling: u64,
     pub(super) report: RecoveryReport,
-}
-
-/// A valid group that is written anew.
-#[derive(Debug, Clone)]
-pub(super) struct TailGroup {
-    pub(super) path: PathBuf,
-    pub(super) file: Arc<dyn VfsFile>,
-    pub(super) offset: u64,
-    pub(super) header: GroupHeader,
-    /// The state of the chain before this group, and where it stands.
-    before: Cut,
 }
 
 /// A segment that stays until it is retired.
@@ -96,8 +87,8 @@ impl Proven {
         self.group = self.group.max(group);
     }
 
-    fn covers(&self, group: &GroupHeader) -> bool {
-        group.group <= self.group || (group.records > 0 && group.last_lsn() <= self.lsn)
+    fn covers(&self, group: &TailGroup) -> bool {
+        group.number() <= self.group || (group.has_records() && group.last_lsn() <= self.lsn)
     }
 }
 
@@ -145,8 +136,8 @@ impl Recovery {
                 lsn: options.proven_lsn.0,
                 group: 0,
             },
-            tail: Vec::new(),
-            copied: Vec::new(),
+            tail: VecDeque::new(),
+            copied: VecDeque::new(),
             kept: older,
             clean: false,
             report: RecoveryReport::default(),
@@ -181,7 +172,7 @@ impl Recovery {
             mut report,
             ..
         } = judge;
-        tail.retain(|group| !proven.covers(&group.header));
+        tail.retain(|group| !proven.covers(group));
         let end = Cut {
             segment: link.number,
             offset: stop.offset,
@@ -192,7 +183,7 @@ impl Recovery {
         if is_planted(Bug::TailNotRewritten) {
             tail.clear();
         }
-        let mut cut = tail.first().map_or(end, |group| group.before);
+        let mut cut = tail.front().map_or(end, TailGroup::cut_before);
         if let Origin::Recovered(at) = link.header.origin
             && state.group <= link.header.durable_group
         {
@@ -202,7 +193,7 @@ impl Recovery {
             cut = at;
             tail = copied;
         }
-        tail.retain(|group| group.header.records > 0);
+        tail.retain(TailGroup::has_records);
         // Every record takes at least its header, so no more numbers than this can have been given
         // out for what stood, or was to stand, behind the last valid group.
         let unread_bytes: u64 = chain.links[first + stop.link..]
@@ -280,9 +271,9 @@ struct Judge {
     expected: Option<ChainEnd>,
     proven: Proven,
     /// Valid groups that nothing read so far proves durable.
-    tail: Vec<TailGroup>,
+    tail: VecDeque<TailGroup>,
     /// The groups of the segment being read that the recovery which made it put there.
-    copied: Vec<TailGroup>,
+    copied: VecDeque<TailGroup>,
     kept: Vec<KeptSegment>,
     clean: bool,
     report: RecoveryReport,
@@ -395,6 +386,12 @@ impl Judge {
         reader: &mut SegmentReader,
         visit: &mut Visitor<'_>,
     ) -> Result<(u64, bool)> {
+        let source = Arc::new(TailSource {
+            path: link.path.clone(),
+            file: Arc::clone(&link.file),
+            segment: link.number,
+            end: link.end,
+        });
         let mut offset = DATA_START;
         while offset < reader.end() {
             let Some((place, header, crc)) = self.next_group(link, reader, offset)? else {
@@ -414,32 +411,16 @@ impl Judge {
                 visit(record).map_err(WalError::Refused)?;
             }
             let end = self.expected.unwrap_or_default();
-            let before = Cut {
-                segment: link.number,
-                offset,
-                last_lsn: end.lsn,
-                last_group: end.group,
-                last_group_crc: end.crc,
-            };
             self.proven.learn(header.durable_lsn, header.durable_group);
-            let group = TailGroup {
-                path: link.path.clone(),
-                file: Arc::clone(&link.file),
-                offset,
-                header,
-                before,
-            };
+            let group = TailGroup::new(&source, offset, &header);
             if is_copied(link, &header) {
-                self.copied.push(group.clone());
+                self.copied.push_back(group.clone());
             }
-            self.tail.push(group);
+            self.tail.push_back(group);
             let proven = self.proven;
-            let known = self
-                .tail
-                .iter()
-                .take_while(|group| proven.covers(&group.header))
-                .count();
-            self.tail.drain(..known);
+            while self.tail.front().is_some_and(|group| proven.covers(group)) {
+                self.tail.pop_front();
+            }
             self.expected = Some(end.and(&header, crc));
             self.clean = header.has(FLAG_CLOSE);
             offset += align_group((group::HEADER_BYTES + header.records_bytes as usize) as u64);

@@ -31,6 +31,7 @@ mod judge;
 mod progress;
 pub(crate) mod reader;
 mod report;
+mod tail;
 
 use std::path::Path;
 use std::sync::Arc;
