@@ -133,6 +133,26 @@ impl<M: Resident, P: Pointer> Layers<M, P> {
         }
         Ok(best)
     }
+
+    /// The newest place of exactly this version among the runs, replaced ones included.
+    pub(crate) fn stored(&self, key: Key, ts: CommitTs, mode: ReadMode) -> Result<Option<P>> {
+        let retired = self.retired.iter().rev();
+        let retired = retired.filter_map(|retired| match &retired.layer {
+            RetiredLayer::Run(run) => Some(run),
+            RetiredLayer::Delta(_) => None,
+        });
+        for run in self.runs.iter().chain(retired) {
+            let meta = run.meta();
+            if meta.min_ts <= ts
+                && ts <= meta.max_ts
+                && let Some((found, Some(pointer))) = run.get(key, mode)?
+                && found == ts
+            {
+                return Ok(Some(pointer));
+            }
+        }
+        Ok(None)
+    }
 }
 
 fn is_better<M, P>(ts: CommitTs, best: &Option<Version<M, P>>) -> bool {

@@ -1,35 +1,58 @@
 //! Streaming a run from its first entry to its last.
 
+use std::marker::PhantomData;
+use std::ops::Deref;
+
 use super::format::{PAGE_BYTES, Page};
 use super::{Run, RunEntry};
-use crate::{IndexError, Pointer, Result};
+use crate::{IndexError, Key, Pointer, Result};
 
 /// How many blocks are read at a time.
 const BLOCKS_AHEAD: usize = 64;
 
-/// Reads a run in large steps, one entry after the other.
-pub(super) struct RunCursor<'a, P> {
-    run: &'a Run<P>,
+/// Reads a run in large steps, one entry after the other; `R` borrows the run or keeps it.
+pub(super) struct RunCursor<R, P> {
+    run: R,
     next_block: usize,
+    end_block: usize,
     pages: Vec<u8>,
     /// The block that the first of `pages` is.
     pages_at: usize,
     /// The entries of the block before `next_block` that are left, last first.
     entries: Vec<RunEntry<P>>,
     count: u64,
-    last: Option<crate::Key>,
+    last: Option<Key>,
+    /// All blocks are read, so that the number of entries can be checked.
+    is_whole: bool,
+    pointers: PhantomData<P>,
 }
 
-impl<'a, P: Pointer> RunCursor<'a, P> {
-    pub(super) fn new(run: &'a Run<P>) -> Self {
+impl<P: Pointer, R: Deref<Target = Run<P>>> RunCursor<R, P> {
+    pub(super) fn new(run: R) -> Self {
+        let blocks = run.blocks();
+        Self::starting(run, 0, blocks)
+    }
+
+    /// A cursor over the blocks in which `from..=to` are if they are anywhere: there may be entries
+    /// below at first and above at last.
+    pub(super) fn over(run: R, from: Key, to: Key) -> Self {
+        let start = run.block_of(from).unwrap_or(0);
+        let end = run.block_of(to).map_or(0, |block| block + 1);
+        Self::starting(run, start, end.max(start))
+    }
+
+    fn starting(run: R, block: usize, end_block: usize) -> Self {
         Self {
+            is_whole: block == 0 && end_block == run.blocks(),
             run,
-            next_block: 0,
+            next_block: block,
+            end_block,
             pages: Vec::new(),
-            pages_at: 0,
+            pages_at: block,
             entries: Vec::new(),
             count: 0,
             last: None,
+            pointers: PhantomData,
         }
     }
 
@@ -37,8 +60,8 @@ impl<'a, P: Pointer> RunCursor<'a, P> {
     /// way, so that nothing is left out without an error.
     pub(super) fn next(&mut self) -> Result<Option<RunEntry<P>>> {
         while self.entries.is_empty() {
-            if self.next_block == self.run.blocks() {
-                if self.count != self.run.meta().entries {
+            if self.next_block == self.end_block {
+                if self.is_whole && self.count != self.run.meta().entries {
                     let offset = self.run.meta().file_bytes() - PAGE_BYTES as u64;
                     let what = "the footer's number of entries is wrong";
                     return Err(IndexError::corrupt(self.run.path(), offset, what));
@@ -66,7 +89,7 @@ impl<'a, P: Pointer> RunCursor<'a, P> {
     fn load_block(&mut self) -> Result<()> {
         let block = self.next_block;
         if block == self.pages_at + self.pages.len() / PAGE_BYTES {
-            let blocks = (self.run.blocks() - block).min(BLOCKS_AHEAD);
+            let blocks = (self.end_block - block).min(BLOCKS_AHEAD);
             let offset = Run::<P>::block_offset(block);
             self.pages.resize(blocks * PAGE_BYTES, 0);
             self.pages_at = block;

@@ -3,11 +3,13 @@
 mod cursor;
 pub mod format;
 mod merge;
+mod probe;
 mod reader;
 mod writer;
 
 pub use format::{RunIdentity, RunMeta};
-pub use merge::{MergeStats, merge_runs};
+pub use merge::{Merge, MergeStats, Winners, merge_runs};
+pub use probe::Probe;
 pub use reader::{ReadMode, Run, RunChunk};
 pub use writer::RunWriter;
 

@@ -373,6 +373,79 @@ fn merging_takes_the_highest_version_and_the_newer_run_between_equal_ones() {
     assert!(stats.tombstones_dropped > 100);
 }
 
+/// What several runs hold of a document, in ascending order of keys, of a range, and one at a time.
+#[test]
+fn a_probe_and_winners_of_a_range_see_what_a_merge_sees() {
+    let vfs = SimVfs::new(1);
+    let old = model(keys(), 1);
+    let mid = model(keys().into_iter().step_by(3), 5000);
+    let new: Model = old
+        .iter()
+        .step_by(2)
+        .filter(|(_, (_, pointer))| pointer.is_some())
+        .map(|(key, (ts, _))| (*key, (*ts, Some(Wide(1_000_000)))))
+        .collect();
+    let runs = [run(&vfs, 3, &new), run(&vfs, 2, &mid), run(&vfs, 1, &old)];
+    let mut expected = Model::new();
+    for layer in [&old, &mid, &new] {
+        for (key, entry) in layer {
+            if expected.get(key).is_none_or(|(ts, _)| entry.0 >= *ts) {
+                expected.insert(*key, *entry);
+            }
+        }
+    }
+    vfs.set_reads_count(true);
+    let before = vfs.op_count();
+    let mut probe = Probe::new(runs.to_vec());
+    let mut ascending = keys();
+    ascending.sort_unstable();
+    for key in ascending {
+        for key in [Some(key), key.next()].into_iter().flatten() {
+            let found = probe.newest(key).unwrap();
+            let found = found.map(|entry| (entry.ts, entry.pointer));
+            assert_eq!(found, expected.get(&key).copied(), "{key}");
+        }
+    }
+    let blocks: u64 = runs.iter().map(|run| run.meta().data_blocks).sum();
+    assert!(vfs.op_count() - before <= blocks, "a block is read once");
+
+    let all: Vec<_> = expected.keys().copied().collect();
+    for (from, to) in [(0, all.len() - 1), (1, 1), (5, 700), (300, all.len() - 2)] {
+        let (from, to) = (all[from], all[to]);
+        let mut winners = Winners::new(&runs, from, to).unwrap();
+        let mut found = Model::new();
+        while let Some(entry) = winners.next().unwrap() {
+            found.insert(entry.key, (entry.ts, entry.pointer));
+        }
+        assert!(found == expected.range(from..=to).map(|(k, v)| (*k, *v)).collect());
+    }
+}
+
+#[test]
+fn a_merge_in_steps_drops_only_old_deletions() {
+    let vfs = SimVfs::new(1);
+    let old = model(keys(), 1);
+    let mid = model(keys().into_iter().step_by(3), 5000);
+    let runs = [run(&vfs, 2, &mid), run(&vfs, 1, &old)];
+    let mut writer = RunWriter::create(&vfs, &path(9), identity(9)).unwrap();
+    let mut merge = Merge::new(&runs, CommitTs(5000)).unwrap();
+    let mut steps = 0;
+    while !merge.step(&mut writer, 50, |_| true).unwrap() {
+        steps += 1;
+    }
+    let stats = merge.stats();
+    assert_eq!(stats.read, (old.len() + mid.len()) as u64);
+    assert!(steps >= stats.read / 52, "{steps} steps");
+    writer.finish().unwrap();
+    let mut tombstones = 0;
+    for entry in open(&vfs, 9).unwrap().entries() {
+        let entry = entry.unwrap();
+        tombstones += u64::from(entry.pointer.is_none());
+        assert!(entry.pointer.is_some() || entry.ts >= CommitTs(5000));
+    }
+    assert!(tombstones > 0 && stats.tombstones_dropped > 0);
+}
+
 #[test]
 fn bytes_that_are_no_pointer_are_damage() {
     let vfs = SimVfs::new(1);

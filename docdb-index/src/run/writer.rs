@@ -101,6 +101,16 @@ impl<P: Pointer> RunWriter<P> {
         Ok(self.meta)
     }
 
+    /// Makes durable what has been written so far, so that the end has less left to wait for.
+    pub fn sync_written(&mut self) -> Result<()> {
+        self.check_usable()?;
+        if let Err(error) = self.file.sync_data() {
+            self.failed = true;
+            return Err(error.into());
+        }
+        Ok(())
+    }
+
     /// What was pushed so far.
     pub fn entries(&self) -> u64 {
         self.meta.entries
