@@ -138,7 +138,13 @@ impl DataFile {
 
     /// All frames, in file order, verified, in bounded memory.
     pub fn frames(&self) -> Frames<'_> {
-        Frames::new(self)
+        Frames::new(self, FILE_HEADER_BYTES as u64)
+    }
+
+    /// As [`DataFile::frames`], from an offset on where an earlier iteration
+    /// [stood](Frames::offset).
+    pub fn frames_from(&self, offset: u64) -> Frames<'_> {
+        Frames::new(self, offset.max(FILE_HEADER_BYTES as u64))
     }
 
     pub(crate) fn file(&self) -> &dyn VfsFile {

@@ -291,7 +291,7 @@ pub(crate) fn padding_frame(bytes: usize, identity: &FileIdentity, offset: u64) 
 }
 
 /// How many bytes of padding make `offset` a multiple of [`BLOCK_BYTES`]; 0 if it is one.
-pub(crate) fn padding_bytes(offset: u64) -> usize {
+pub fn padding_bytes(offset: u64) -> usize {
     let gap = (offset.next_multiple_of(BLOCK_BYTES) - offset) as usize;
     // A gap that cannot hold a header takes the whole next block too.
     if gap > 0 && gap < FRAME_HEADER_BYTES {

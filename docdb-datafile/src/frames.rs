@@ -1,7 +1,7 @@
 //! Every frame of a file, one after the other, for checks and salvage.
 
 use crate::file::read_error;
-use crate::format::{self, FILE_HEADER_BYTES, FRAME_ALIGN_BYTES, FRAME_HEADER_BYTES, FrameHeader};
+use crate::format::{self, FRAME_ALIGN_BYTES, FRAME_HEADER_BYTES, FrameHeader};
 use crate::{DataFile, DataFileError, FilePtr, FrameId, Result};
 
 /// How much of the file is read at a time, in bytes; more only for a frame that is larger.
@@ -38,15 +38,20 @@ pub struct Frames<'a> {
 }
 
 impl<'a> Frames<'a> {
-    pub(crate) fn new(file: &'a DataFile) -> Self {
+    pub(crate) fn new(file: &'a DataFile, offset: u64) -> Self {
         Self {
             file,
             end: file.durable_len(),
-            next: FILE_HEADER_BYTES as u64,
+            next: offset,
             buffer: Vec::new(),
             buffer_at: 0,
             done: false,
         }
+    }
+
+    /// Where the next frame begins, in bytes from the file's beginning.
+    pub fn offset(&self) -> u64 {
+        self.next
     }
 
     /// The `len` bytes at `offset`; both lie within the file's durable length.

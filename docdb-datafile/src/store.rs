@@ -15,9 +15,13 @@ pub struct FileStats {
     pub number: u32,
     /// Its durable length, in bytes.
     pub bytes: u64,
-    /// The bytes of its frames that are still referenced, as far as they were noted.
-    pub live_bytes: u64,
+    /// The bytes of its frames that are still referenced, as the owner of the store keeps count;
+    /// `None` for a file that is only kept for readers of the past.
+    pub live_bytes: Option<u64>,
 }
+
+/// [`Entry::live_bytes`] of a file that is kept for readers of the past.
+const KEPT: u64 = u64::MAX;
 
 #[derive(Debug)]
 struct Entry {
@@ -80,23 +84,14 @@ impl DocStore {
             .ok_or(DataFileError::NoSuchFile { number: ptr.file })
     }
 
-    /// Notes that frames of `bytes` bytes ([`FilePtr::frame_bytes`]) of a file are referenced. A
-    /// file that is not there is ignored.
-    pub fn note_live(&self, number: u32, bytes: u64) {
+    /// Notes how many bytes of a file's frames ([`FilePtr::frame_bytes`]) are referenced; `None` if
+    /// none is any more and the file is kept for readers of the past. A file that is not there is
+    /// ignored.
+    pub fn set_live(&self, number: u32, bytes: Option<u64>) {
         if let Some(entry) = self.entries.read().get(&number) {
-            entry.live_bytes.fetch_add(bytes, Ordering::Relaxed);
-        }
-    }
-
-    /// Notes that frames of `bytes` bytes of a file are referenced no more. A file that is not there
-    /// is ignored, and no count goes below zero.
-    pub fn note_dead(&self, number: u32, bytes: u64) {
-        if let Some(entry) = self.entries.read().get(&number) {
-            let less = |live: u64| Some(live.saturating_sub(bytes));
-            // The closure never refuses, so neither does the update.
-            let _ = entry
+            entry
                 .live_bytes
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+                .store(bytes.unwrap_or(KEPT), Ordering::Relaxed);
         }
     }
 
@@ -106,7 +101,10 @@ impl DocStore {
         let stats = entries.iter().map(|(number, entry)| FileStats {
             number: *number,
             bytes: entry.file.durable_len(),
-            live_bytes: entry.live_bytes.load(Ordering::Relaxed),
+            live_bytes: match entry.live_bytes.load(Ordering::Relaxed) {
+                KEPT => None,
+                bytes => Some(bytes),
+            },
         });
         stats.collect()
     }

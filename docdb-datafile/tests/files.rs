@@ -395,17 +395,17 @@ fn a_store_counts_live_bytes_and_readers_outlive_removal() {
             .is_none()
     );
     let (ptr, id, body) = &written[0];
-    store.note_live(1, ptr.frame_bytes());
-    store.note_live(1, written[1].0.frame_bytes());
-    store.note_dead(1, ptr.frame_bytes());
-    store.note_live(9, 1);
+    assert_eq!(store.files()[0].live_bytes, Some(0));
+    let live = ptr.frame_bytes() + written[1].0.frame_bytes();
+    store.set_live(1, Some(live));
+    store.set_live(9, Some(1));
     let stats = store.files();
     assert_eq!(
         (stats.len(), stats[0].bytes, stats[0].live_bytes),
-        (1, durable_len, 88)
+        (1, durable_len, Some(live))
     );
-    store.note_dead(1, 1000);
-    assert_eq!(store.files()[0].live_bytes, 0);
+    store.set_live(1, None);
+    assert_eq!(store.files()[0].live_bytes, None);
 
     assert_eq!(store.read(*ptr, id).unwrap(), *body);
     // It was just written, so it is in the page cache; a file system without such reads says None.
@@ -470,4 +470,25 @@ fn nothing_beyond_the_durable_length_is_read_or_kept() {
 
     DataFileWriter::append_to(&vfs, &path(), IDENTITY, first_len).unwrap();
     assert_eq!(vfs.read_file(&path()).unwrap().len() as u64, first_len);
+}
+
+#[test]
+fn frames_go_on_where_an_iteration_stood() {
+    let vfs = SimVfs::new(1);
+    let mut writer = DataFileWriter::create(&vfs, &path(), IDENTITY).unwrap();
+    let mut written = write(&mut writer, &[300, 40, 0, 5_000], 1);
+    writer.sync().unwrap();
+    written.extend(write(&mut writer, &[7, 2_000_000, 9], 50));
+    let len = writer.sync().unwrap();
+    let file = DataFile::open(&vfs, &path(), IDENTITY, len).unwrap();
+    let (mut offset, mut found) = (0, Vec::new());
+    loop {
+        let mut frames = file.frames_from(offset);
+        let Some(frame) = frames.next() else { break };
+        found.push(frame.unwrap().ptr);
+        offset = frames.offset();
+    }
+    let expected: Vec<_> = written.iter().map(|(ptr, ..)| *ptr).collect();
+    assert_eq!(found, expected);
+    assert!(file.frames_from(len).next().is_none());
 }

@@ -25,6 +25,7 @@ use crate::planted::{Bug, is_planted};
 use crate::pointer::DocPtr;
 use crate::report::RecoveryReport;
 use crate::stats::DbStats;
+use crate::upkeep::Upkeep;
 
 /// An open database. Handles are cheap to clone and shared between threads.
 #[derive(Clone)]
@@ -43,7 +44,8 @@ pub(crate) type DocIndex = Index<Arc<[u8]>, DocPtr>;
 ///   completely installed: `visible_ts = min(acknowledged_lsn, installed_ts)`;
 /// - only the holder of `sequencer` appends to the log and installs, so both happen in commit order.
 ///
-/// Lock order: `checkpointer` or `bulk`, then `sequencer`, then the log's and the index's own.
+/// Lock order: that of `upkeep`, `checkpointer` or `bulk`, then `sequencer`, then the log's and the
+/// index's own.
 pub(crate) struct Inner {
     pub(crate) vfs: Arc<dyn Vfs>,
     pub(crate) dir: PathBuf,
@@ -57,6 +59,9 @@ pub(crate) struct Inner {
     pub(crate) installed_ts: AtomicU64,
     /// The file that large commits write to; the holder is the one whose turn it is.
     pub(crate) bulk: Mutex<BulkFile>,
+    /// The last file that `bulk` has begun; 0 if it has not. Changed when no large commit but the one
+    /// whose turn it is has yet to be sequenced.
+    pub(crate) newest_bulk_file: AtomicU32,
     /// The number of the next data file, whoever creates it.
     pub(crate) next_data_file: AtomicU32,
     pub(crate) sequencer: Mutex<Sequencer>,
@@ -71,6 +76,7 @@ pub(crate) struct Inner {
     pub(crate) logged_bytes: AtomicU64,
     /// When the first of them was logged, in nanoseconds of the clock plus 1; 0 if there is none.
     pub(crate) dirty_since: AtomicU64,
+    pub(crate) upkeep: Upkeep,
     pub(crate) counters: Counters,
     pub(crate) report: RecoveryReport,
 }
@@ -82,6 +88,15 @@ pub(crate) struct Counters {
     pub(crate) checkpoints: AtomicU64,
     pub(crate) checkpoint_ts: AtomicU64,
     pub(crate) last_checkpoint_nanos: AtomicU64,
+    /// How often a checkpoint found an old run damaged where it looked for what died.
+    pub(crate) unaccounted: AtomicU64,
+    pub(crate) merges: AtomicU64,
+    pub(crate) compactions: AtomicU64,
+    pub(crate) compacted_bytes: AtomicU64,
+    pub(crate) documents_moved: AtomicU64,
+    /// How long the steps of the compaction under way have taken.
+    pub(crate) compaction_nanos: AtomicU64,
+    pub(crate) last_compaction_nanos: AtomicU64,
 }
 
 impl Inner {
@@ -138,6 +153,14 @@ impl Inner {
         }
     }
 
+    /// Frees what no snapshot needs any more.
+    pub(crate) fn release(&self) {
+        let oldest = self.snapshots.oldest(|| self.visible());
+        self.index.release_retired(oldest);
+        self.collections.forget_dropped(oldest);
+        self.release_files(oldest);
+    }
+
     pub(crate) fn request_maintenance(&self) {
         if let Some(maintainer) = &self.options.maintainer {
             maintainer.request();
@@ -170,11 +193,13 @@ impl Db {
     }
 
     /// Does what is due: ends unused snapshots, frees what only they kept, prepares the log's next
-    /// segment, and takes a checkpoint if enough has been logged or the oldest change that is only in
-    /// the log is old enough. Returns whether a checkpoint was taken.
+    /// segment, takes a checkpoint if enough has been logged or the oldest change that is only in the
+    /// log is old enough, and takes one step, of a few MiB, of merging runs and compacting data files.
+    /// Returns whether a checkpoint or such a step was taken.
     ///
     /// # Errors
-    /// Those of [`Db::checkpoint`].
+    /// Those of [`Db::checkpoint`]; of merging and compacting `DiskFull`, `Io`, and `Corrupt` naming a
+    /// file. What failed is tried again later; until then everything is as it was.
     pub fn maintenance_step(&self) -> Result<bool> {
         let inner = &self.inner;
         inner.check_open()?;
@@ -185,11 +210,20 @@ impl Db {
             .expire(now, options.snapshot_idle_max, options.snapshot_age_max);
         inner.release();
         inner.wal.run_steps();
-        if !inner.checkpoint_is_due(now) {
-            return Ok(false);
+        let checkpoint = if inner.checkpoint_is_due(now) {
+            inner.checkpoint().map(|_| true)
+        } else {
+            Ok(false)
+        };
+        if checkpoint
+            .as_ref()
+            .is_err_and(|e| e.kind() == ErrorKind::Poisoned)
+        {
+            return checkpoint;
         }
-        inner.checkpoint()?;
-        Ok(true)
+        // Also after a checkpoint that failed: it may be this that frees the space.
+        let upkeep = inner.upkeep_if_due();
+        Ok(checkpoint? | upkeep?)
     }
 
     /// The time, by the clock of the file system seam, at which [`Db::maintenance_step`] has something
@@ -210,10 +244,8 @@ impl Db {
             .map(|since| since + inner.options.checkpoint_interval);
         let expiry = (inner.snapshots.lease_count() > 0)
             .then(|| inner.vfs.now() + inner.options.snapshot_idle_max);
-        match (checkpoint, expiry) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        let due = [checkpoint, expiry, inner.upkeep.due()];
+        due.into_iter().flatten().min()
     }
 
     /// Figures of the database.
@@ -222,7 +254,9 @@ impl Db {
         let visible = inner.visible();
         let collections = inner.collections.list_at(visible);
         let index = inner.index.stats();
-        let files = inner.store.files();
+        let mut files = inner.store.files();
+        files.retain(|file| file.live_bytes.is_some());
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let wal = inner.wal.stats();
         DbStats {
             documents: collections.iter().map(|c| c.count_at(visible)).sum(),
@@ -239,6 +273,13 @@ impl Db {
             wal,
             data_files: files.len() as u64,
             data_bytes: files.iter().map(|file| file.bytes).sum(),
+            data_live_bytes: files.iter().filter_map(|file| file.live_bytes).sum(),
+            data_kept_bytes: inner.upkeep.kept_bytes(),
+            compactions: load(&inner.counters.compactions),
+            compacted_bytes: load(&inner.counters.compacted_bytes),
+            last_compaction: Duration::from_nanos(load(&inner.counters.last_compaction_nanos)),
+            merges: load(&inner.counters.merges),
+            unaccounted: load(&inner.counters.unaccounted),
             runs: index.runs as u64,
             delta_bytes: (index.active_bytes + index.frozen_bytes + index.retired_bytes) as u64,
             delta_bytes_max: inner.options.memory_bytes_max,
@@ -273,6 +314,8 @@ impl Inner {
         }
         // Waits for a large commit that is being written.
         self.bulk.lock().seal();
+        // Waits for one step at most.
+        let _work = self.close_upkeep();
         // Held until the directory is given up: whoever waits for it to take a checkpoint finds the
         // database closed, and whoever closes it, too, returns when it is.
         let mut checkpointer = self.checkpointer.lock();
@@ -282,6 +325,7 @@ impl Inner {
         let checkpoint = self.checkpoint_with(&mut checkpointer).map(|_| ());
         // Clean only if what the log says needs no second look.
         let sealed = self.wal.close().map_err(Error::from);
+        self.close_kept();
         *self.lock.lock() = None;
         checkpoint.and(sealed)
     }

@@ -20,13 +20,16 @@ pub mod planted;
 #[cfg(not(feature = "planted-bugs"))]
 mod planted;
 mod pointer;
+mod publish;
 mod random;
 mod read;
 mod record;
 mod report;
 mod scan;
+mod space;
 mod stats;
 mod ticket;
+mod upkeep;
 
 pub use body::Body;
 pub use checkpoint::CheckpointReport;
@@ -42,5 +45,7 @@ pub use ops::{CollectionInfo, Committed, Document, Ids, Precondition, Ready, Wri
 pub use options::{DbOptions, Maintainer};
 pub use report::RecoveryReport;
 pub use scan::{Scan, ScanItem, ScanRequest};
+pub use space::FileSpace;
 pub use stats::DbStats;
 pub use ticket::CommitTicket;
+pub use upkeep::CompactionReport;

@@ -28,6 +28,7 @@ use crate::pointer::DocPtr;
 use crate::random::random_seed;
 use crate::record::{self, KIND_COMMIT, OpKind};
 use crate::report::RecoveryReport;
+use crate::upkeep::Upkeep;
 
 /// The log's directory within that of its database.
 pub(crate) const WAL_DIR: &str = "wal";
@@ -126,6 +127,7 @@ impl Db {
             collections: replay.collections,
             snapshots: SnapshotRegistry::new(),
             next_data_file: AtomicU32::new(bulk_files.next_number(manifest.next_data_file)),
+            newest_bulk_file: AtomicU32::new(0),
             bulk: Mutex::new(BulkFile::default()),
             sequencer: Mutex::new(Sequencer::new(replay.next_collection, bulk_files)),
             checkpointer: Mutex::new(Checkpointer::new(manifest)),
@@ -134,6 +136,7 @@ impl Db {
             admitted_bytes: AtomicU64::new(0),
             logged_bytes: AtomicU64::new(logged_bytes),
             dirty_since: AtomicU64::new(dirty_since),
+            upkeep: Upkeep::default(),
             counters,
             report,
             vfs,
@@ -141,6 +144,7 @@ impl Db {
         if dirty_since > 0 {
             inner.request_maintenance();
         }
+        inner.schedule_upkeep(&inner.checkpointer.lock());
         Ok(Db {
             inner: Arc::new(inner),
             threads: None,
@@ -188,6 +192,7 @@ fn open_data_files(vfs: &dyn Vfs, dir: &Path, manifest: &Manifest) -> Result<Doc
             salt: entry.salt,
         };
         store.add(DataFile::open(vfs, &path, identity, entry.durable_bytes)?);
+        store.set_live(entry.number, Some(entry.live_bytes));
     }
     Ok(store)
 }

@@ -47,6 +47,15 @@ pub struct DbOptions {
     pub data_file_bytes_max: u64,
     /// Index runs are merged when there are more than this.
     pub runs_max: usize,
+    /// A data file is compacted when this share of it is dead, from 0 to 1.
+    pub compact_dead_share: f64,
+    /// A data file is compacted when this many bytes of it are dead, whatever their share.
+    pub compact_dead_bytes_max: u64,
+    /// A compaction copies at most about this many bytes at a time: what it keeps in memory.
+    pub compact_slice_bytes: u64,
+    /// Compactions in the background read and write at most this many bytes a second on average; 0:
+    /// none takes place. [`Db::compact`](crate::Db::compact) has no limit.
+    pub compaction_bytes_per_second: u64,
     /// The snapshot of a cursor ends when it has not been used for this long.
     pub snapshot_idle_max: Duration,
     /// The snapshot of a cursor ends when it is this old.
@@ -72,6 +81,10 @@ impl Default for DbOptions {
             bulk_bytes_min: 1 << 20,
             data_file_bytes_max: 256 << 20,
             runs_max: 8,
+            compact_dead_share: 0.3,
+            compact_dead_bytes_max: 100 << 20,
+            compact_slice_bytes: 8 << 20,
+            compaction_bytes_per_second: 64 << 20,
             snapshot_idle_max: Duration::from_secs(60),
             snapshot_age_max: Duration::from_secs(3600),
             on_recovery: None,

@@ -22,6 +22,12 @@ pub enum Bug {
     VisibleBeforeDurable,
     /// A commit is visible before all of it is installed.
     VisibleBeforeInstalled,
+    /// A merge leaves out deletions that hide older versions in runs that are not merged.
+    DeletionDroppedEarly,
+    /// A compaction publishes a document's new place though a checkpoint has superseded it meanwhile.
+    RelocatedUnchecked,
+    /// A compacted data file is removed before the manifest that does without it is durable.
+    UnlinkedBeforeManifest,
 }
 
 #[cfg(all(feature = "planted-bugs", debug_assertions))]

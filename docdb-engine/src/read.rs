@@ -1,7 +1,7 @@
 //! Reads of single documents and of figures, each at one visible commit. They take no lock that a
 //! writer holds during I/O, and never wait for a flush.
 
-use docdb_datafile::FrameId;
+use docdb_datafile::{DataFileError, FrameId};
 use docdb_index::{IndexError, Key, Lookup, Place, ReadMode, Version};
 use docdb_mvcc::CommitTs;
 use docdb_types::ErrorKind;
@@ -93,11 +93,25 @@ fn would_block() -> Error {
 }
 
 pub(crate) type Found = Version<std::sync::Arc<[u8]>, DocPtr>;
+/// How often a document is looked for that compactions move while it is read.
+const MOVED_TRIES: usize = 8;
 /// A document's key, and its version if it exists.
 type Sought = (Key, Option<Found>);
 
 impl Inner {
     fn read(&self, collection: &str, id: u64, mode: ReadMode) -> Result<Ready<Document>> {
+        // Without a registered snapshot a version that is superseded may go with its file.
+        for _ in 0..UNREGISTERED_TRIES {
+            match self.read_once(collection, id, mode) {
+                Err(error) if error.kind() == ErrorKind::SnapshotTooOld => {}
+                read => return read,
+            }
+        }
+        let _snapshot = self.snapshot();
+        self.read_once(collection, id, mode)
+    }
+
+    fn read_once(&self, collection: &str, id: u64, mode: ReadMode) -> Result<Ready<Document>> {
         match self.find(collection, id, mode)? {
             Ready::Now((key, Some(version))) => {
                 self.body(key, &version, mode).map(|body| match body {
@@ -159,7 +173,7 @@ impl Inner {
             Place::Memory(bytes) => {
                 return Ok(Ready::Now(Body::from(std::sync::Arc::clone(bytes))));
             }
-            Place::Stored(pointer) => pointer.0,
+            Place::Stored(pointer) => *pointer,
             Place::Deleted => {
                 return Err(Error::new(
                     ErrorKind::Internal,
@@ -172,12 +186,30 @@ impl Inner {
             id: key.id,
             version: version.ts.0,
         };
-        Ok(match mode {
-            ReadMode::Blocking => Ready::Now(self.store.read(pointer, &frame)?.into()),
-            ReadMode::NoWait => match self.store.read_nowait(pointer, &frame)? {
-                Some(bytes) => Ready::Now(bytes.into()),
-                None => Ready::WouldBlock,
-            },
-        })
+        let mut pointer = pointer;
+        for _ in 0..MOVED_TRIES {
+            let read = match mode {
+                ReadMode::Blocking => self.store.read(pointer.0, &frame).map(Some),
+                ReadMode::NoWait => self.store.read_nowait(pointer.0, &frame),
+            };
+            match read {
+                Ok(Some(bytes)) => return Ok(Ready::Now(bytes.into())),
+                Ok(None) => return Ok(Ready::WouldBlock),
+                // Compacted since the pointer was found: the document has another place.
+                Err(DataFileError::NoSuchFile { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+            let is_there = |moved: &DocPtr| self.store.get(moved.0.file).is_some();
+            match self.index.stored(key, version.ts, mode, is_there) {
+                Ok(Some(moved)) => pointer = moved,
+                Ok(None) => break,
+                Err(IndexError::WouldBlock) => return Ok(Ready::WouldBlock),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Error::new(
+            ErrorKind::SnapshotTooOld,
+            format!("version {} of the document is no longer kept", version.ts),
+        ))
     }
 }

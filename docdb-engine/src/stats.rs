@@ -24,10 +24,26 @@ pub struct DbStats {
     pub last_checkpoint: Duration,
     /// The log.
     pub wal: docdb_wal::WalStats,
-    /// Data files.
+    /// Data files, without those that only snapshots keep.
     pub data_files: u64,
-    /// Bytes of the data files.
+    /// Bytes of these data files.
     pub data_bytes: u64,
+    /// Bytes of the documents in them that the last checkpoint has, each with its header. All the rest
+    /// is dead: superseded, deleted, or filling.
+    pub data_live_bytes: u64,
+    /// Bytes of data files that are compacted and that only open snapshots keep.
+    pub data_kept_bytes: u64,
+    /// Data files compacted since the database was opened.
+    pub compactions: u64,
+    /// Bytes that these have copied.
+    pub compacted_bytes: u64,
+    /// How long the last of them took, the rests between its steps not counted.
+    pub last_compaction: Duration,
+    /// Merges of index runs since the database was opened.
+    pub merges: u64,
+    /// How often a checkpoint found an old run damaged where it looked for what has died since: so
+    /// many times at least some dead bytes count as live.
+    pub unaccounted: u64,
     /// Index runs.
     pub runs: u64,
     /// Bytes in memory for documents and index entries that no checkpoint has written yet.

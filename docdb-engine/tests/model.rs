@@ -22,6 +22,8 @@ enum Step {
     Drop(usize, bool),
     Checkpoint,
     Maintain,
+    Settle,
+    Compact,
     Close,
     Crash(CrashPolicy),
     /// The first page of a scan, whose cursor or scan is kept.
@@ -85,6 +87,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..NAMES.len(), any::<bool>()).prop_map(|(name, force)| Step::Drop(name, force)),
         3 => Just(Step::Checkpoint),
         1 => Just(Step::Maintain),
+        2 => Just(Step::Settle),
+        1 => Just(Step::Compact),
         1 => Just(Step::Close),
         1 => policy().prop_map(Step::Crash),
         2 => (0..NAMES.len(), any::<bool>(), 1..4_u64).prop_map(|(n, r, l)| Step::Page(n, r, l)),
@@ -271,6 +275,12 @@ impl Harness {
             Step::Maintain => {
                 self.vfs.advance(std::time::Duration::from_secs(40));
                 self.db().maintenance_step().unwrap();
+            }
+            Step::Settle => common::settle(self.db()).unwrap(),
+            Step::Compact => {
+                let report = self.db().compact().unwrap();
+                assert!(report.bytes_after <= report.bytes_before, "{report:?}");
+                self.settle();
             }
             Step::Close => {
                 self.kept.clear();

@@ -207,11 +207,17 @@ impl<M: Resident, P: Pointer> Index<M, P> {
         }
     }
 
-    /// Where exactly that version of a document is stored now: the newest place that a run, also one
-    /// that was replaced, knows. `None` if no run holds it. For a reader who found the version and
-    /// then its file gone, since a compaction had moved it.
-    pub fn stored(&self, key: Key, ts: CommitTs, mode: ReadMode) -> Result<Option<P>> {
-        self.layers().stored(key, ts, mode)
+    /// Where exactly that version of a document is stored: a place that `is_there` accepts of those
+    /// that runs know, also runs that were replaced. For a reader who found the version and then its
+    /// file gone, since a compaction had moved it.
+    pub fn stored(
+        &self,
+        key: Key,
+        ts: CommitTs,
+        mode: ReadMode,
+        is_there: impl Fn(&P) -> bool,
+    ) -> Result<Option<P>> {
+        self.layers().stored(key, ts, mode, is_there)
     }
 
     /// A scan of `from..=to` as a reader at `at` sees it; as to `at` see [`Index::get`].

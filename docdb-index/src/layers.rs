@@ -134,19 +134,28 @@ impl<M: Resident, P: Pointer> Layers<M, P> {
         Ok(best)
     }
 
-    /// The newest place of exactly this version among the runs, replaced ones included.
-    pub(crate) fn stored(&self, key: Key, ts: CommitTs, mode: ReadMode) -> Result<Option<P>> {
-        let retired = self.retired.iter().rev();
-        let retired = retired.filter_map(|retired| match &retired.layer {
-            RetiredLayer::Run(run) => Some(run),
-            RetiredLayer::Delta(_) => None,
-        });
+    /// A place of exactly this version that is accepted, among the runs, replaced ones included.
+    pub(crate) fn stored(
+        &self,
+        key: Key,
+        ts: CommitTs,
+        mode: ReadMode,
+        is_there: impl Fn(&P) -> bool,
+    ) -> Result<Option<P>> {
+        let retired = self
+            .retired
+            .iter()
+            .filter_map(|retired| match &retired.layer {
+                RetiredLayer::Run(run) => Some(run),
+                RetiredLayer::Delta(_) => None,
+            });
         for run in self.runs.iter().chain(retired) {
             let meta = run.meta();
             if meta.min_ts <= ts
                 && ts <= meta.max_ts
                 && let Some((found, Some(pointer))) = run.get(key, mode)?
                 && found == ts
+                && is_there(&pointer)
             {
                 return Ok(Some(pointer));
             }

@@ -14,6 +14,7 @@
 //! frames are garbage.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use crc32fast::Hasher;
@@ -31,7 +32,6 @@ use crate::error::Result;
 use crate::manifest::DataFileEntry;
 use crate::ops::WriteOp;
 use crate::pointer::DocPtr;
-use crate::random::random_salt;
 use crate::record::{OpHead, OpKind};
 
 /// The data file that large commits append to.
@@ -42,6 +42,11 @@ pub(crate) struct BulkFile {
 }
 
 impl BulkFile {
+    /// Takes no more into the file with that number.
+    pub(crate) fn seal_file(&mut self, number: u32) {
+        self.writer = self.writer.take().filter(|w| w.identity().number != number);
+    }
+
     /// Takes no more into this file.
     pub(crate) fn seal(&mut self) {
         self.writer = None;
@@ -148,10 +153,9 @@ impl Inner {
     }
 
     fn new_bulk_file(&self) -> Result<DataFileWriter> {
-        let identity = FileIdentity {
-            number: self.take_data_file_number(),
-            salt: random_salt(self.vfs.as_ref()),
-        };
+        let identity = self.new_data_file();
+        self.newest_bulk_file
+            .store(identity.number, Ordering::Relaxed);
         let path = self.dir.join(data_file_name(identity.number));
         Ok(DataFileWriter::create(self.vfs.as_ref(), &path, identity)?)
     }

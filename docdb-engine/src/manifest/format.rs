@@ -3,7 +3,7 @@
 //! | offset | bytes | field |
 //! |---|---|---|
 //! | 0 | 8 | magic `DOCDBMAN` |
-//! | 8 | 2 | format version, 1 |
+//! | 8 | 2 | format version, 2 |
 //! | 10 | 2 | zero |
 //! | 12 | 4 | incompatible feature bits |
 //! | 16 | 4 | compatible feature bits |
@@ -23,14 +23,16 @@
 //! | 4 | number that the next collection gets |
 //! | 4 | number that the next data file gets |
 //! | 8 | number that the next run gets |
+//! | 4 | number of the data file that checkpoints append to; zero: the next one begins a file |
+//! | 8 | entries in the runs that were of collections when these were dropped, since all runs were last merged |
 //! | 4 | number of collections, then each: number (4), created by commit (8), documents (8), highest id used (8), 1 if one was (1), length of the name (1), name |
-//! | 4 | number of data files, then each: number (4), salt (16), durable length (8) |
+//! | 4 | number of data files, then each: number (4), salt (16), durable length (8), live bytes (8): the length of those frames in it that are the newest version of a document of a collection that exists |
 //! | 4 | number of runs, newest first, then each: number (8), salt (16) |
 
 use docdb_types::limits;
 
 const MAGIC: &[u8; 8] = b"DOCDBMAN";
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 const HEADER_BYTES: usize = 32;
 /// More than a manifest of the most collections and many files; a longer one is not read.
 pub(crate) const MANIFEST_BYTES_MAX: u64 = 64 << 20;
@@ -44,6 +46,10 @@ pub(crate) struct Manifest {
     pub(crate) next_collection: u32,
     pub(crate) next_data_file: u32,
     pub(crate) next_run: u64,
+    /// The data file that checkpoints append to.
+    pub(crate) append_file: Option<u32>,
+    /// Entries in the runs that a merge of all of them would drop since their collections were.
+    pub(crate) dropped_entries: u64,
     pub(crate) collections: Vec<CollectionEntry>,
     pub(crate) data_files: Vec<DataFileEntry>,
     pub(crate) runs: Vec<RunEntry>,
@@ -63,14 +69,18 @@ pub(crate) struct DataFileEntry {
     pub(crate) number: u32,
     pub(crate) salt: u128,
     pub(crate) durable_bytes: u64,
+    /// The bytes of its frames that are referenced.
+    pub(crate) live_bytes: u64,
 }
 
 impl DataFileEntry {
+    /// An entry without live bytes.
     pub(crate) fn new(number: u32, salt: u128, durable_bytes: u64) -> DataFileEntry {
         DataFileEntry {
             number,
             salt,
             durable_bytes,
+            live_bytes: 0,
         }
     }
 }
@@ -78,11 +88,7 @@ impl DataFileEntry {
 impl Manifest {
     /// Enters a data file, or what was appended to it.
     pub(crate) fn enter_data_file(&mut self, entry: DataFileEntry) {
-        match self
-            .data_files
-            .iter_mut()
-            .find(|known| known.number == entry.number)
-        {
+        match self.data_file_mut(entry.number) {
             Some(known) => known.durable_bytes = known.durable_bytes.max(entry.durable_bytes),
             None => self.data_files.push(entry),
         }
@@ -102,6 +108,18 @@ pub(crate) enum ManifestError {
 }
 
 impl Manifest {
+    /// The data file that checkpoints append to.
+    pub(crate) fn append_entry(&self) -> Option<&DataFileEntry> {
+        let number = self.append_file?;
+        self.data_files.iter().find(|entry| entry.number == number)
+    }
+
+    pub(crate) fn data_file_mut(&mut self, number: u32) -> Option<&mut DataFileEntry> {
+        self.data_files
+            .iter_mut()
+            .find(|entry| entry.number == number)
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = vec![0; HEADER_BYTES];
         out.extend_from_slice(&self.edit.to_le_bytes());
@@ -111,6 +129,8 @@ impl Manifest {
         out.extend_from_slice(&self.next_collection.to_le_bytes());
         out.extend_from_slice(&self.next_data_file.to_le_bytes());
         out.extend_from_slice(&self.next_run.to_le_bytes());
+        out.extend_from_slice(&self.append_file.unwrap_or(0).to_le_bytes());
+        out.extend_from_slice(&self.dropped_entries.to_le_bytes());
         out.extend_from_slice(&(self.collections.len() as u32).to_le_bytes());
         for entry in &self.collections {
             out.extend_from_slice(&entry.id.to_le_bytes());
@@ -126,6 +146,7 @@ impl Manifest {
             out.extend_from_slice(&entry.number.to_le_bytes());
             out.extend_from_slice(&entry.salt.to_le_bytes());
             out.extend_from_slice(&entry.durable_bytes.to_le_bytes());
+            out.extend_from_slice(&entry.live_bytes.to_le_bytes());
         }
         out.extend_from_slice(&(self.runs.len() as u32).to_le_bytes());
         for entry in &self.runs {
@@ -187,6 +208,11 @@ impl Manifest {
             next_collection: body.u32()?,
             next_data_file: body.u32()?,
             next_run: body.u64()?,
+            append_file: match body.u32()? {
+                0 => None,
+                number => Some(number),
+            },
+            dropped_entries: body.u64()?,
             ..Manifest::default()
         };
         for _ in 0..body.count(30, limits::COLLECTIONS_MAX)? {
@@ -207,12 +233,19 @@ impl Manifest {
                 name,
             });
         }
-        for _ in 0..body.count(28, usize::MAX)? {
-            manifest.data_files.push(DataFileEntry {
+        for _ in 0..body.count(36, usize::MAX)? {
+            let entry = DataFileEntry {
                 number: body.u32()?,
                 salt: body.u128()?,
                 durable_bytes: body.u64()?,
-            });
+                live_bytes: body.u64()?,
+            };
+            if entry.live_bytes > entry.durable_bytes {
+                return Err(ManifestError::Damaged(
+                    "a data file has more live bytes than bytes",
+                ));
+            }
+            manifest.data_files.push(entry);
         }
         for _ in 0..body.count(24, usize::MAX)? {
             manifest.runs.push(RunEntry {
@@ -300,6 +333,8 @@ mod tests {
             next_collection: 2,
             next_data_file: 5,
             next_run: 6,
+            append_file: Some(4),
+            dropped_entries: 11,
             collections: vec![
                 CollectionEntry {
                     id: 0,
@@ -320,6 +355,7 @@ mod tests {
                 number: 4,
                 salt: 7,
                 durable_bytes: 8192,
+                live_bytes: 56,
             }],
             runs: vec![RunEntry { number: 5, salt: 8 }],
         }
@@ -341,7 +377,7 @@ mod tests {
     }
 
     /// Length and CRC-32 of the whole: any change of the format shows.
-    const GOLDEN: (usize, u32) = (222, 2_567_858_262);
+    const GOLDEN: (usize, u32) = (242, 3_900_467_932);
 
     #[test]
     fn every_flipped_bit_and_every_cut_is_noticed() {

@@ -4,7 +4,7 @@ use docdb_engine::vfs::sim::SimVfs;
 use docdb_engine::{CommitTicket, Db, Error, ErrorKind, WriteKind};
 
 use super::model::{Op, State, submit};
-use super::{create, dump, open};
+use super::{create, dump, open, settle};
 
 /// What a test knows that the database has promised.
 #[derive(Debug, Clone)]
@@ -180,10 +180,14 @@ pub(crate) fn live(vfs: &SimVfs, promise: &mut Promise) -> Result<(), Error> {
     run.commits(&[vec![put("b", 1, "1"), put("b", 2, "2"), put("a", 3, "9")]])?;
     // The third run: merged.
     run.db.checkpoint()?;
+    settle(&run.db)?;
     run.commits(&[vec![delete("b", 1)], vec![put("a", 4, &text(3, 2_000))]])?;
     run.drop_collection("b")?;
     run.create_collection("b")?;
     run.commits(&[vec![insert("b", "true")]])?;
+    run.check()?;
+    run.db.checkpoint()?;
+    settle(&run.db)?;
     run.check()?;
     run.db.close()?;
     let db = open(vfs)?;
@@ -209,7 +213,9 @@ pub(crate) fn live(vfs: &SimVfs, promise: &mut Promise) -> Result<(), Error> {
     run.check()?;
     run.commits(&[vec![insert("a", "[1]"), delete("_default", 2)]])?;
     run.db.checkpoint()?;
-    run.commits(&[vec![put("a", 5, "5")]])?;
+    settle(&run.db)?;
+    run.commits(&[vec![put("a", 5, "5"), put("a", 4, "4")]])?;
+    run.db.compact()?;
     run.check()?;
     run.db.close()
 }

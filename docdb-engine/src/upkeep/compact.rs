@@ -1,0 +1,460 @@
+//! Compacting one data file: what is live is copied away, then the file goes.
+//!
+//! A slice at a time, in bounded memory:
+//!
+//! 1. Read verified frames from where the last slice ended, look up in the runs which of them are
+//!    current, and append those to the output file; sync it.
+//! 2. Under the checkpointer's lock: leave out what a checkpoint has superseded meanwhile, write a
+//!    *relocation run* with the same versions at their new places, and publish both by a manifest
+//!    edit. With the last slice the edit leaves out the file itself.
+//!
+//! The file goes only if its count of live bytes has come down to zero. A frame that does not verify
+//! keeps its file: its document is neither lost nor passed off as absent.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use docdb_datafile::{
+    DataFile, DataFileError, DataFileWriter, FilePtr, Frame, FrameId, data_file_name,
+};
+use docdb_index::{IndexError, Key, Probe, Run, RunWriter, run_file_name};
+use docdb_mvcc::CommitTs;
+use docdb_types::ErrorKind;
+
+use super::{Victims, Work};
+use crate::checkpoint::Checkpointer;
+use crate::db::Inner;
+use crate::error::{Error, Result};
+use crate::manifest::{DataFileEntry, RunEntry};
+use crate::planted::{Bug, is_planted};
+use crate::pointer::DocPtr;
+use crate::publish::{entry_of, reserve_run};
+use crate::space::{LiveChanges, READ_FACTOR, reclaimable_bytes};
+
+/// Most documents that a slice moves: the relocation run is written under the checkpointer's lock.
+const SLICE_DOCUMENTS: usize = 64 << 10;
+/// On demand a file is compacted if this gives back one byte in so many.
+const DEMAND_SHARE: u64 = 64;
+
+/// A compaction under way.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CompactJob {
+    victim: u32,
+    /// Where the next slice begins.
+    offset: u64,
+    /// Something before there does not verify.
+    is_damaged: bool,
+}
+
+/// What a slice has read and copied.
+struct Slice {
+    runs: Vec<Arc<Run<DocPtr>>>,
+    collections: BTreeSet<u32>,
+    moved: Vec<Moved>,
+    read_bytes: u64,
+    copied_bytes: u64,
+    /// The file's end was reached.
+    is_last: bool,
+    damage: Option<Error>,
+}
+
+/// A document's current version that was copied.
+#[derive(Debug, Clone, Copy)]
+struct Moved {
+    key: Key,
+    ts: CommitTs,
+    from: FilePtr,
+    to: FilePtr,
+}
+
+impl Inner {
+    pub(super) fn choose_victim(
+        &self,
+        state: &Checkpointer,
+        work: &Work,
+        victims: Victims<'_>,
+    ) -> Option<u32> {
+        if self.upkeep.kept.lock().is_full() {
+            return None;
+        }
+        let files = &state.manifest.data_files;
+        let usable = files.iter().filter(|entry| {
+            !work.damaged.contains(&entry.number)
+                && !self.is_written_by_commits(state, entry.number)
+        });
+        match victims {
+            // What gives back most for what is copied.
+            Victims::Worthwhile => usable
+                .filter(|entry| self.is_worthwhile(state, entry))
+                .min_by_key(|entry| (entry.live_bytes << 10) / entry.durable_bytes.max(1))
+                .map(|entry| entry.number),
+            Victims::These(numbers) => loop {
+                let number = numbers.pop_first()?;
+                let entry = usable.clone().find(|entry| entry.number == number);
+                let pays = |entry: &&DataFileEntry| {
+                    let dead = reclaimable_bytes(entry, self.options.compact_slice_bytes);
+                    dead > 0 && dead.saturating_mul(DEMAND_SHARE) >= entry.durable_bytes
+                };
+                if entry.filter(pays).is_some() {
+                    return Some(number);
+                }
+            },
+        }
+    }
+
+    /// Whether commits that no checkpoint covers point into this data file, or may come to.
+    fn is_written_by_commits(&self, state: &Checkpointer, number: u32) -> bool {
+        // A large commit that is being written writes to the newest of its files.
+        (self.newest_bulk_file.load(Ordering::Relaxed) == number && self.bulk.is_locked())
+            || self.is_pending_in_bulk(state, number)
+    }
+
+    fn is_pending_in_bulk(&self, state: &Checkpointer, number: u32) -> bool {
+        state.has_pending_bulk(number)
+            || self
+                .sequencer
+                .lock()
+                .bulk_files
+                .numbers()
+                .any(|n| n == number)
+    }
+
+    /// Has nobody write to this data file any more; false if somebody does at this moment. Then what
+    /// points into it is in the runs, now and for ever.
+    fn seal(&self, state: &mut Checkpointer, work: &mut Work, number: u32) -> bool {
+        if let Some(mut bulk) = self.bulk.try_lock() {
+            bulk.seal_file(number);
+            // While no large commit is under way.
+            if self.is_pending_in_bulk(state, number) {
+                return false;
+            }
+        } else if self.is_written_by_commits(state, number) {
+            return false;
+        }
+        if state.manifest.append_file == Some(number) {
+            state.manifest.append_file = None;
+            state.writer = None;
+        }
+        if work.output.as_ref().map(|o| o.identity().number) == Some(number) {
+            work.output = None;
+        }
+        true
+    }
+
+    pub(super) fn plan_compact(
+        &self,
+        state: &mut Checkpointer,
+        work: &mut Work,
+        victim: u32,
+    ) -> Option<CompactJob> {
+        self.seal(state, work, victim).then_some(CompactJob {
+            victim,
+            offset: 0,
+            is_damaged: false,
+        })
+    }
+
+    /// Whether that was the end of it, and the bytes that were read and written.
+    pub(super) fn step_compact(
+        &self,
+        job: &mut CompactJob,
+        work: &mut Work,
+    ) -> Result<(bool, u64)> {
+        let started = self.vfs.now();
+        let Some(file) = self.store.get(job.victim) else {
+            return Ok((true, 0));
+        };
+        let slice = self.copy_slice(job, &file, work)?;
+        let bytes = slice.read_bytes + slice.copied_bytes;
+        job.is_damaged |= slice.damage.is_some();
+        let is_gone = self.publish_slice(job, &slice, work)?;
+        let took = self.vfs.now().saturating_sub(started).as_nanos() as u64;
+        let counters = &self.counters;
+        counters.compaction_nanos.fetch_add(took, Ordering::Relaxed);
+        counters
+            .compacted_bytes
+            .fetch_add(slice.copied_bytes, Ordering::Relaxed);
+        if is_gone {
+            counters.compactions.fetch_add(1, Ordering::Relaxed);
+        }
+        if slice.is_last || is_gone {
+            let nanos = counters.compaction_nanos.swap(0, Ordering::Relaxed);
+            counters
+                .last_compaction_nanos
+                .store(nanos, Ordering::Relaxed);
+        }
+        let is_kept = slice.is_last && !is_gone;
+        if is_kept {
+            work.damaged.insert(job.victim);
+        }
+        match slice.damage {
+            // Told once per slice; what verifies is moved all the same.
+            Some(error) if is_kept => Err(error),
+            None if is_kept && !job.is_damaged => Err(Error::new(
+                ErrorKind::Internal,
+                format!(
+                    "{} still counts as referenced after all of it was moved; it is kept",
+                    file.path().display()
+                ),
+            )),
+            _ => Ok((slice.is_last || is_gone, bytes)),
+        }
+    }
+
+    fn copy_slice(&self, job: &mut CompactJob, file: &DataFile, work: &mut Work) -> Result<Slice> {
+        let bytes_max = self.options.compact_slice_bytes.max(1);
+        let (mut slice, has_live) = {
+            let state = self.checkpointer.lock();
+            self.check_publishable()?;
+            let manifest = &state.manifest;
+            let entry = manifest.data_files.iter().find(|e| e.number == job.victim);
+            let slice = Slice {
+                runs: self.index.runs(),
+                collections: manifest.collections.iter().map(|entry| entry.id).collect(),
+                moved: Vec::new(),
+                read_bytes: 0,
+                copied_bytes: 0,
+                is_last: false,
+                damage: None,
+            };
+            (slice, entry.is_some_and(|entry| entry.live_bytes > 0))
+        };
+        if !has_live {
+            slice.is_last = true;
+            return Ok(slice);
+        }
+        let mut frames = file.frames_from(job.offset);
+        while !slice.is_last
+            && slice.copied_bytes < bytes_max
+            && slice.moved.len() < SLICE_DOCUMENTS
+            && slice.read_bytes < bytes_max.saturating_mul(READ_FACTOR)
+        {
+            let mut chunk: Vec<Frame> = Vec::new();
+            let mut chunk_bytes = 0;
+            let room = SLICE_DOCUMENTS - slice.moved.len();
+            while chunk_bytes < bytes_max && chunk.len() < room {
+                match frames.next() {
+                    None => {
+                        slice.is_last = true;
+                        break;
+                    }
+                    Some(Ok(frame)) => {
+                        chunk_bytes += frame.ptr.frame_bytes();
+                        if !frame.tombstone && slice.collections.contains(&frame.id.collection) {
+                            chunk.push(frame);
+                        }
+                    }
+                    Some(Err(
+                        error @ (DataFileError::Corrupt { .. } | DataFileError::Unsupported { .. }),
+                    )) => {
+                        slice.damage.get_or_insert(error.into());
+                    }
+                    Some(Err(error)) => return Err(error.into()),
+                }
+            }
+            slice.read_bytes += chunk_bytes;
+            self.copy_current(chunk, &mut slice, work)?;
+        }
+        job.offset = frames.offset();
+        slice.moved.sort_unstable_by_key(|moved| moved.key);
+        Ok(slice)
+    }
+
+    /// Copies those frames that are their documents' newest versions.
+    fn copy_current(
+        &self,
+        mut chunk: Vec<Frame>,
+        slice: &mut Slice,
+        work: &mut Work,
+    ) -> Result<()> {
+        chunk.sort_unstable_by_key(|frame| (frame.id.collection, frame.id.id));
+        let mut probe = Probe::new(slice.runs.clone());
+        for frame in chunk {
+            let key = Key::new(frame.id.collection, frame.id.id);
+            let newest = match probe.newest(key) {
+                Ok(newest) => newest,
+                // Whether it is current cannot be known, so the file stays.
+                Err(error @ (IndexError::Corrupt { .. } | IndexError::Unsupported { .. })) => {
+                    slice.damage.get_or_insert(error.into());
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            let pointer = Some(DocPtr(frame.ptr));
+            let Some(current) = newest.filter(|entry| entry.pointer == pointer) else {
+                continue;
+            };
+            // The frame of a large commit does not know its version; its copy does.
+            let id = FrameId {
+                version: current.ts.0,
+                ..frame.id
+            };
+            let output = self.output(work)?;
+            let to = output.append(&id, &frame.body)?;
+            slice.copied_bytes += to.frame_bytes();
+            slice.moved.push(Moved {
+                key,
+                ts: current.ts,
+                from: frame.ptr,
+                to,
+            });
+        }
+        Ok(())
+    }
+
+    fn output<'a>(&self, work: &'a mut Work) -> Result<&'a mut DataFileWriter> {
+        let is_full =
+            |output: &DataFileWriter| output.durable_len() >= self.options.data_file_bytes_max;
+        if work.output.as_ref().is_some_and(is_full) {
+            work.output = None;
+        }
+        match &mut work.output {
+            Some(output) => Ok(output),
+            none => {
+                let identity = self.new_data_file();
+                let path = self.dir.join(data_file_name(identity.number));
+                let output = DataFileWriter::create(self.vfs.as_ref(), &path, identity)?;
+                Ok(none.insert(output))
+            }
+        }
+    }
+
+    /// Makes a slice count. Whether the victim is in the manifest no more.
+    fn publish_slice(&self, job: &CompactJob, slice: &Slice, work: &mut Work) -> Result<bool> {
+        let mut output = None;
+        if !slice.moved.is_empty()
+            && let Some(writer) = &mut work.output
+        {
+            let entry = entry_of(writer)?;
+            output = Some((entry, self.open_if_new(&entry)?));
+            self.vfs.sync_dir(&self.dir)?;
+        }
+        let mut state = self.checkpointer.lock();
+        self.check_publishable()?;
+        let current = self.still_current(&state, slice)?;
+        let mut manifest = state.manifest.clone();
+        if let Some((entry, _)) = &output {
+            manifest.enter_data_file(*entry);
+        }
+        let mut live = LiveChanges::default();
+        for moved in &current {
+            live.remove(DocPtr(moved.from));
+            live.add(DocPtr(moved.to));
+        }
+        live.enter(&mut manifest);
+        let is_free = |entry: &DataFileEntry| {
+            entry.number == job.victim && slice.is_last && entry.live_bytes == 0
+        };
+        let gone = manifest.data_files.iter().find(|e| is_free(e)).copied();
+        manifest.data_files.retain(|entry| !is_free(entry));
+        if current.is_empty() && output.is_none() && gone.is_none() {
+            return Ok(false);
+        }
+        let mut run = None;
+        if !current.is_empty() {
+            let identity = reserve_run(&mut state.manifest, self.vfs.as_ref());
+            let path = self.dir.join(run_file_name(identity.number));
+            let written = RunWriter::create(self.vfs.as_ref(), &path, identity)
+                .map_err(Error::from)
+                .and_then(|writer| self.write_relocation(writer, &current));
+            match written {
+                Ok((entry, opened)) => {
+                    manifest.runs.insert(0, entry);
+                    run = Some((path, opened));
+                }
+                Err(error) => {
+                    let _ = self.vfs.remove_file(&path);
+                    return Err(error);
+                }
+            }
+        }
+        if is_planted(Bug::UnlinkedBeforeManifest)
+            && let Some(gone) = gone
+        {
+            let _ = self
+                .vfs
+                .remove_file(&self.dir.join(data_file_name(gone.number)));
+        }
+        let bound = CommitTs(manifest.checkpoint_ts);
+        if let Err(error) = self.replace_manifest(&mut state, manifest) {
+            if self.poisoned.get().is_none()
+                && let Some((path, _)) = &run
+            {
+                let _ = self.vfs.remove_file(path);
+            }
+            return Err(error);
+        }
+        if let Some((entry, opened)) = output {
+            self.adopt(entry, opened);
+        }
+        self.note_live(&state.manifest);
+        if let Some((_, run)) = run {
+            self.index.replace_runs(&[], Some(run), bound)?;
+        }
+        let documents = current.len() as u64;
+        self.counters
+            .documents_moved
+            .fetch_add(documents, Ordering::Relaxed);
+        if let Some(gone) = gone {
+            self.keep_for_snapshots(gone.number, gone.durable_bytes, bound);
+        }
+        drop(state);
+        self.release();
+        Ok(gone.is_some())
+    }
+
+    /// What was copied and has not been superseded or dropped by a checkpoint since it was looked up.
+    fn still_current(&self, state: &Checkpointer, slice: &Slice) -> Result<Vec<Moved>> {
+        if is_planted(Bug::RelocatedUnchecked) {
+            return Ok(slice.moved.clone());
+        }
+        let known: BTreeSet<u64> = slice.runs.iter().map(|run| run.identity().number).collect();
+        let mut newer = self.index.runs();
+        newer.retain(|run| !known.contains(&run.identity().number));
+        let mut probe = Probe::new(newer);
+        let collections = &state.manifest.collections;
+        let mut current = Vec::with_capacity(slice.moved.len());
+        for moved in &slice.moved {
+            let exists = collections
+                .binary_search_by_key(&moved.key.collection, |entry| entry.id)
+                .is_ok();
+            if exists && probe.newest(moved.key)?.is_none_or(|e| e.ts <= moved.ts) {
+                current.push(*moved);
+            }
+        }
+        Ok(current)
+    }
+
+    fn write_relocation(
+        &self,
+        mut writer: RunWriter<DocPtr>,
+        moved: &[Moved],
+    ) -> Result<(RunEntry, Arc<Run<DocPtr>>)> {
+        for moved in moved {
+            writer.push(moved.key, moved.ts, Some(DocPtr(moved.to)))?;
+        }
+        let finished = self.finish_run(writer)?;
+        self.vfs.sync_dir(&self.dir)?;
+        Ok(finished)
+    }
+
+    /// Gives back what the output holds and the manifest does not name.
+    pub(super) fn abandon_output(&self, output: &DataFileWriter) {
+        let number = output.identity().number;
+        let state = self.checkpointer.lock();
+        match state
+            .manifest
+            .data_files
+            .iter()
+            .find(|e| e.number == number)
+        {
+            Some(entry) => {
+                let _ = self.append_to(entry);
+            }
+            None => {
+                let _ = self.vfs.remove_file(output.path());
+            }
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! Upkeep: merging index runs and compacting data files, a bounded step at a time.
+//!
+//! One job at a time: a merge of runs, or the compaction of one data file. A job is planned under the
+//! checkpointer's lock, does its reading and writing without it, and publishes what it made under it
+//! again by one manifest edit. Checkpoints go on meanwhile. A step is short, so a close waits for one
+//! step at most, and abandons the job.
+//!
+//! Whatever fails before the manifest is replaced leaves everything as it was: the job's output is
+//! removed, and the job is planned anew after a time that doubles. A crash leaves files that no
+//! manifest names, which the next open removes.
+//!
+//! Lock order: `work`, then the checkpointer's, then `kept`.
+
+mod compact;
+mod demand;
+mod kept;
+mod merge;
+mod tiers;
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use docdb_datafile::DataFileWriter;
+use parking_lot::Mutex;
+
+use crate::checkpoint::{Checkpointer, RETRY_AFTER};
+use crate::db::{Inner, poisoned};
+use crate::error::Result;
+use crate::manifest::DataFileEntry;
+use crate::space::reclaimable_bytes;
+
+use compact::CompactJob;
+pub use demand::CompactionReport;
+use kept::Kept;
+use merge::MergeJob;
+
+/// Longest time between two attempts after failures.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
+/// An append file that is this share of a full one may be compacted, too, and is then appended to no
+/// more.
+const APPEND_FILE_SHARE: u64 = 8;
+
+/// What upkeep goes on from.
+#[derive(Debug, Default)]
+pub(crate) struct Upkeep {
+    work: Mutex<Work>,
+    /// When there is something to do, in nanoseconds of the clock plus 1; 0 if there is nothing.
+    due: AtomicU64,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Work {
+    job: Option<Job>,
+    /// The data file that compactions write to.
+    output: Option<DataFileWriter>,
+    /// Data files in which something does not verify: compacted no more by this process.
+    damaged: BTreeSet<u32>,
+    /// Failures in a row.
+    failures: u32,
+}
+
+#[derive(Debug)]
+enum Job {
+    Merge(Box<MergeJob>),
+    Compact(CompactJob),
+}
+
+/// What a step did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// There was nothing to do.
+    Idle,
+    Merged,
+    /// So many bytes were read and written for a compaction.
+    Compacted(u64),
+}
+
+/// Which data files are to be compacted.
+enum Victims<'a> {
+    /// Those that pass the options' thresholds.
+    Worthwhile,
+    /// These, as far as it gives anything back.
+    These(&'a mut BTreeSet<u32>),
+}
+
+impl Upkeep {
+    /// When there is something to do.
+    pub(crate) fn due(&self) -> Option<Duration> {
+        match self.due.load(Ordering::Acquire) {
+            0 => None,
+            nanos => Some(Duration::from_nanos(nanos - 1)),
+        }
+    }
+
+    fn set_due(&self, at: Option<Duration>) {
+        let nanos = at.map_or(0, |at| at.as_nanos() as u64 + 1);
+        self.due.store(nanos, Ordering::Release);
+    }
+
+    /// The bytes of data files that only snapshots keep.
+    pub(crate) fn kept_bytes(&self) -> u64 {
+        self.kept.lock().bytes()
+    }
+}
+
+impl Inner {
+    /// Notes that there is upkeep to do, if there is and nobody knows yet. The caller has changed the
+    /// manifest.
+    pub(crate) fn schedule_upkeep(&self, state: &Checkpointer) {
+        if self.upkeep.due().is_none() && self.is_upkeep_wanted(state) {
+            self.upkeep.set_due(Some(self.vfs.now()));
+            self.request_maintenance();
+        }
+    }
+
+    fn is_upkeep_wanted(&self, state: &Checkpointer) -> bool {
+        self.runs_to_merge(state).is_some()
+            || state
+                .manifest
+                .data_files
+                .iter()
+                .any(|entry| self.is_worthwhile(state, entry))
+    }
+
+    /// Whether the background compacts this data file.
+    fn is_worthwhile(&self, state: &Checkpointer, entry: &DataFileEntry) -> bool {
+        let options = &self.options;
+        if options.compaction_bytes_per_second == 0 {
+            return false;
+        }
+        let is_appended = state.manifest.append_file == Some(entry.number)
+            || self.newest_bulk_file.load(Ordering::Relaxed) == entry.number;
+        if is_appended && entry.durable_bytes < options.data_file_bytes_max / APPEND_FILE_SHARE {
+            return false;
+        }
+        let dead = reclaimable_bytes(entry, options.compact_slice_bytes);
+        dead > 0
+            && (dead >= options.compact_dead_bytes_max
+                || dead as f64 >= entry.durable_bytes as f64 * options.compact_dead_share)
+    }
+
+    /// Does a step of upkeep if one is due. Whether it did something.
+    pub(crate) fn upkeep_if_due(&self) -> Result<bool> {
+        let now = self.vfs.now();
+        if self.upkeep.due().is_none_or(|due| due > now) {
+            return Ok(false);
+        }
+        let Some(mut work) = self.upkeep.work.try_lock() else {
+            // Somebody compacts on demand; what is left then is looked at later.
+            self.upkeep.set_due(Some(now + RETRY_AFTER));
+            return Ok(false);
+        };
+        match self.advance(&mut work, Victims::Worthwhile) {
+            Ok(Step::Idle) => Ok(false),
+            Ok(Step::Merged) => {
+                self.upkeep.set_due(Some(now));
+                self.request_maintenance();
+                Ok(true)
+            }
+            Ok(Step::Compacted(bytes)) => {
+                let rate = self.options.compaction_bytes_per_second.max(1);
+                let rest = Duration::from_secs_f64(bytes as f64 / rate as f64);
+                self.upkeep.set_due(Some(now + rest.min(RETRY_AFTER_MAX)));
+                Ok(true)
+            }
+            Err(error) => {
+                let rest = RETRY_AFTER * 2_u32.saturating_pow(work.failures.saturating_sub(1));
+                self.upkeep.set_due(Some(now + rest.min(RETRY_AFTER_MAX)));
+                Err(error)
+            }
+        }
+    }
+
+    /// Moves the job on by a step, or plans one and takes its first. After an error there is no job.
+    fn advance(&self, work: &mut Work, victims: Victims<'_>) -> Result<Step> {
+        let outcome = self.try_advance(work, victims);
+        match &outcome {
+            Ok(_) => work.failures = 0,
+            Err(_) => {
+                work.failures = work.failures.saturating_add(1);
+                self.abandon_job(work);
+            }
+        }
+        outcome
+    }
+
+    fn try_advance(&self, work: &mut Work, victims: Victims<'_>) -> Result<Step> {
+        self.check_publishable()?;
+        if work.job.is_none() {
+            work.job = self.plan_job(work, victims)?;
+        }
+        match &mut work.job {
+            None => Ok(Step::Idle),
+            Some(Job::Merge(job)) => {
+                if self.step_merge(job)? {
+                    work.job = None;
+                }
+                Ok(Step::Merged)
+            }
+            Some(Job::Compact(job)) => {
+                let mut job = *job;
+                let (is_done, bytes) = self.step_compact(&mut job, work)?;
+                work.job = (!is_done).then_some(Job::Compact(job));
+                Ok(Step::Compacted(bytes))
+            }
+        }
+    }
+
+    /// Chooses what to do next. Merges first: they keep reads fast.
+    fn plan_job(&self, work: &mut Work, victims: Victims<'_>) -> Result<Option<Job>> {
+        let mut state = self.checkpointer.lock();
+        self.check_publishable()?;
+        if let Some(range) = self.runs_to_merge(&state) {
+            let job = self.plan_merge(&mut state, range);
+            return Ok(Some(Job::Merge(Box::new(job))));
+        }
+        let is_background = matches!(victims, Victims::Worthwhile);
+        let victim = self.choose_victim(&state, work, victims);
+        if victim.is_none() && is_background {
+            // Under the lock: a checkpoint that makes work says so afterwards.
+            self.upkeep.set_due(None);
+        }
+        let job = victim.and_then(|number| self.plan_compact(&mut state, work, number));
+        Ok(job.map(Job::Compact))
+    }
+
+    /// Nothing is published by a database that is closed, or that does not know what is on its disk.
+    fn check_publishable(&self) -> Result<()> {
+        self.check_open()?;
+        if let Some(cause) = self.poisoned.get() {
+            return Err(poisoned(cause));
+        }
+        match self.wal.poisoned() {
+            Some(error) => Err(error.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Gives up the job, and removes what it wrote and no manifest names.
+    fn abandon_job(&self, work: &mut Work) {
+        let job = work.job.take();
+        let output = work.output.take();
+        if self.poisoned.get().is_some() {
+            // Which manifest stands is not known, so neither is what it names.
+            return;
+        }
+        if let Some(Job::Merge(job)) = &job {
+            let _ = self.vfs.remove_file(job.path());
+        }
+        if let Some(output) = output {
+            self.abandon_output(&output);
+        }
+    }
+
+    /// Ends upkeep for good and frees what it keeps. The caller has marked the database as closed.
+    pub(crate) fn close_upkeep(&self) -> parking_lot::MutexGuard<'_, Work> {
+        let mut work = self.upkeep.work.lock();
+        self.abandon_job(&mut work);
+        work
+    }
+}
