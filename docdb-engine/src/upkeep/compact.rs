@@ -38,13 +38,13 @@ const SLICE_DOCUMENTS: usize = 64 << 10;
 const DEMAND_SHARE: u64 = 64;
 
 /// A compaction under way.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct CompactJob {
     victim: u32,
     /// Where the next slice begins.
     offset: u64,
-    /// Something before there does not verify.
-    is_damaged: bool,
+    /// What before there does not verify first.
+    damage: Option<Error>,
 }
 
 /// What a slice has read and copied.
@@ -56,7 +56,6 @@ struct Slice {
     copied_bytes: u64,
     /// The file's end was reached.
     is_last: bool,
-    damage: Option<Error>,
 }
 
 /// A document's current version that was copied.
@@ -151,7 +150,7 @@ impl Inner {
         self.seal(state, work, victim).then_some(CompactJob {
             victim,
             offset: 0,
-            is_damaged: false,
+            damage: None,
         })
     }
 
@@ -167,7 +166,6 @@ impl Inner {
         };
         let slice = self.copy_slice(job, &file, work)?;
         let bytes = slice.read_bytes + slice.copied_bytes;
-        job.is_damaged |= slice.damage.is_some();
         let is_gone = self.publish_slice(job, &slice, work)?;
         let took = self.vfs.now().saturating_sub(started).as_nanos() as u64;
         let counters = &self.counters;
@@ -178,28 +176,23 @@ impl Inner {
         if is_gone {
             counters.compactions.fetch_add(1, Ordering::Relaxed);
         }
-        if slice.is_last || is_gone {
+        if slice.is_last {
             let nanos = counters.compaction_nanos.swap(0, Ordering::Relaxed);
             counters
                 .last_compaction_nanos
                 .store(nanos, Ordering::Relaxed);
         }
-        let is_kept = slice.is_last && !is_gone;
-        if is_kept {
-            work.damaged.insert(job.victim);
+        if !slice.is_last || is_gone {
+            return Ok((slice.is_last, bytes));
         }
-        match slice.damage {
-            // Told once per slice; what verifies is moved all the same.
-            Some(error) if is_kept => Err(error),
-            None if is_kept && !job.is_damaged => Err(Error::new(
+        work.damaged.insert(job.victim);
+        Err(job.damage.take().unwrap_or_else(|| {
+            let path = file.path().display();
+            Error::new(
                 ErrorKind::Internal,
-                format!(
-                    "{} still counts as referenced after all of it was moved; it is kept",
-                    file.path().display()
-                ),
-            )),
-            _ => Ok((slice.is_last || is_gone, bytes)),
-        }
+                format!("{path} counts as referenced after all of it was moved; it is kept"),
+            )
+        }))
     }
 
     fn copy_slice(&self, job: &mut CompactJob, file: &DataFile, work: &mut Work) -> Result<Slice> {
@@ -216,7 +209,6 @@ impl Inner {
                 read_bytes: 0,
                 copied_bytes: 0,
                 is_last: false,
-                damage: None,
             };
             (slice, entry.is_some_and(|entry| entry.live_bytes > 0))
         };
@@ -248,13 +240,13 @@ impl Inner {
                     Some(Err(
                         error @ (DataFileError::Corrupt { .. } | DataFileError::Unsupported { .. }),
                     )) => {
-                        slice.damage.get_or_insert(error.into());
+                        job.damage.get_or_insert(error.into());
                     }
                     Some(Err(error)) => return Err(error.into()),
                 }
             }
             slice.read_bytes += chunk_bytes;
-            self.copy_current(chunk, &mut slice, work)?;
+            self.copy_current(chunk, &mut slice, job, work)?;
         }
         job.offset = frames.offset();
         slice.moved.sort_unstable_by_key(|moved| moved.key);
@@ -266,6 +258,7 @@ impl Inner {
         &self,
         mut chunk: Vec<Frame>,
         slice: &mut Slice,
+        job: &mut CompactJob,
         work: &mut Work,
     ) -> Result<()> {
         chunk.sort_unstable_by_key(|frame| (frame.id.collection, frame.id.id));
@@ -276,7 +269,7 @@ impl Inner {
                 Ok(newest) => newest,
                 // Whether it is current cannot be known, so the file stays.
                 Err(error @ (IndexError::Corrupt { .. } | IndexError::Unsupported { .. })) => {
-                    slice.damage.get_or_insert(error.into());
+                    job.damage.get_or_insert(error.into());
                     continue;
                 }
                 Err(error) => return Err(error.into()),

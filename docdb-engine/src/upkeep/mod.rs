@@ -191,16 +191,17 @@ impl Inner {
         if work.job.is_none() {
             work.job = self.plan_job(work, victims)?;
         }
-        match &mut work.job {
+        match work.job.take() {
             None => Ok(Step::Idle),
-            Some(Job::Merge(job)) => {
-                if self.step_merge(job)? {
-                    work.job = None;
+            Some(Job::Merge(mut job)) => {
+                let step = self.step_merge(&mut job);
+                if !matches!(step, Ok(true)) {
+                    // If it failed, what it wrote is to be removed.
+                    work.job = Some(Job::Merge(job));
                 }
-                Ok(Step::Merged)
+                step.map(|_| Step::Merged)
             }
-            Some(Job::Compact(job)) => {
-                let mut job = *job;
+            Some(Job::Compact(mut job)) => {
                 let (is_done, bytes) = self.step_compact(&mut job, work)?;
                 work.job = (!is_done).then_some(Job::Compact(job));
                 Ok(Step::Compacted(bytes))

@@ -5,6 +5,7 @@
 
 pub(crate) mod explore;
 pub(crate) mod forgetful;
+pub(crate) mod hooked;
 pub(crate) mod model;
 pub(crate) mod modes;
 pub(crate) mod workload;
@@ -43,7 +44,7 @@ pub(crate) fn options() -> DbOptions {
     options.runs_max = 2;
     options.data_file_bytes_max = 8 << 10;
     options.bulk_bytes_min = 4 << 10;
-    options.compact_slice_bytes = 32 << 10;
+    options.compact_slice_bytes = 4 << 10;
     options.compaction_bytes_per_second = u64::MAX;
     options
 }
