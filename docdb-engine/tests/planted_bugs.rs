@@ -4,14 +4,18 @@
 
 mod common;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use docdb_engine::planted::{Bug, plant};
-use docdb_engine::{Db, WriteOp};
+use docdb_engine::vfs::Vfs;
+use docdb_engine::{Db, Error, ManualDriver, WriteOp};
 use docdb_wal::planted as wal;
 
 use common::explore::{crash_everywhere, crash_everywhere_in_recovery};
-use common::{create, disk, open};
+use common::hooked::Hooked;
+use common::workload::text;
+use common::{check_space, create, dir, disk, dump, open, options, settle};
 
 /// What a reader was shown and a power loss took back, if so.
 fn shown_is_durable() -> Result<(), String> {
@@ -76,6 +80,68 @@ fn sees_torn_batches(rounds: usize) -> bool {
     torn.into_inner()
 }
 
+/// A database whose data file 1 is worth a compaction, with documents 0 to 40.
+fn worth_compacting(vfs: Arc<dyn Vfs>) -> Result<Db, Error> {
+    let mut options = options();
+    options.compact_slice_bytes = 64 << 10;
+    options.compaction_bytes_per_second = 0;
+    let db = Db::create(vfs, dir(), options, Arc::new(ManualDriver))?;
+    for id in 0..40 {
+        let body = text(id, if id < 30 { 1_000 } else { 10 });
+        db.submit(&[WriteOp::upsert("_default", id, body.as_bytes())])
+            .wait()?;
+    }
+    db.checkpoint()?;
+    for id in 0..25 {
+        db.submit(&[WriteOp::upsert("_default", id, b"1")]).wait()?;
+    }
+    db.checkpoint()?;
+    Ok(db)
+}
+
+/// A checkpoint supersedes documents while a compaction moves them.
+fn superseded_while_moved() -> Result<(), String> {
+    let hooked = Hooked::new(&disk(), "data-");
+    let db = worth_compacting(Arc::new(hooked.clone())).map_err(|e| e.to_string())?;
+    let writing = db.clone();
+    hooked.hook(move || {
+        for id in 25..30 {
+            let op = WriteOp::upsert("_default", id, b"2");
+            writing.submit(&[op]).wait().unwrap();
+        }
+        writing.checkpoint().unwrap();
+    });
+    db.compact().map_err(|e| e.to_string())?;
+    check_space(&db)
+}
+
+/// Newer runs are merged, with deletions of what an older run holds.
+fn deleted_and_merged() -> Result<(), String> {
+    let vfs = disk();
+    let db = worth_compacting(Arc::new(vfs.clone())).map_err(|e| e.to_string())?;
+    for id in 0..5 {
+        for op in [
+            WriteOp::delete("_default", id),
+            WriteOp::upsert("_default", 100 + id, b"1"),
+        ] {
+            db.submit(&[op]).wait().map_err(|e| e.to_string())?;
+        }
+        db.checkpoint().map_err(|e| e.to_string())?;
+        settle(&db).map_err(|e| e.to_string())?;
+        let shown = dump(&db)?;
+        if shown.collections["_default"].documents.contains_key(&id) {
+            return Err(format!("document {id} is there again"));
+        }
+    }
+    Ok(())
+}
+
+/// What a test says, also if it panics: a bug may be caught by an assertion.
+fn outcome(test: fn() -> Result<(), String>) -> Result<(), String> {
+    let panicked = |_| Err("by a panic".to_owned());
+    std::thread::spawn(test).join().unwrap_or_else(panicked)
+}
+
 /// One test, since a planted bug is there for the whole process.
 #[test]
 fn every_planted_bug_is_caught() {
@@ -87,6 +153,22 @@ fn every_planted_bug_is_caught() {
         plant(Some(bug));
         let how = explore().expect_err("goes unseen");
         println!("{bug:?} is caught {how:.300}");
+    }
+    plant(Some(Bug::UnlinkedBeforeManifest));
+    let how = crash_everywhere().expect_err("goes unseen");
+    println!("UnlinkedBeforeManifest is caught {how:.300}");
+    for (bug, test) in [
+        (
+            Bug::RelocatedUnchecked,
+            superseded_while_moved as fn() -> Result<(), String>,
+        ),
+        (Bug::DeletionDroppedEarly, deleted_and_merged),
+    ] {
+        plant(Some(bug));
+        let how = outcome(test).expect_err("goes unseen");
+        println!("{bug:?} is caught: {how:.300}");
+        plant(None);
+        outcome(test).expect("nothing is planted");
     }
     plant(Some(Bug::VisibleBeforeInstalled));
     assert!(

@@ -6,7 +6,7 @@ use docdb_engine::vfs::Vfs;
 use docdb_engine::vfs::sim::{CrashPolicy, FaultKind, SectorSize, SimVfs};
 
 use super::model::State;
-use super::workload::{Promise, Run, delete, insert, live, put, text};
+use super::workload::{Promise, Run, WORKLOADS, Workload, delete, insert, put, text};
 use super::{create, dir, disk, dump, fault_at, open};
 
 pub(crate) type Finding<T> = Result<T, String>;
@@ -53,26 +53,34 @@ pub(crate) fn policies(
     policies
 }
 
-/// The disks on which the workload lost power, each with what had been promised by then.
+/// The disks on which the workloads lost power, each with what had been promised by then.
 pub(crate) fn interrupted() -> Finding<Vec<(u64, SimVfs, Promise)>> {
+    let mut all = Vec::new();
+    for (n, workload) in WORKLOADS.iter().enumerate() {
+        interrupt(*workload, 1_000_000 * n as u64, &mut all)?;
+    }
+    Ok(all)
+}
+
+/// `label` is added to the number of the operation.
+fn interrupt(workload: Workload, label: u64, all: &mut Vec<(u64, SimVfs, Promise)>) -> Finding<()> {
     let whole = disk();
     let first = whole.op_count();
     let mut promise = Promise::default();
-    live(&whole, &mut promise).map_err(|e| format!("without any crash: {e}"))?;
+    workload(&whole, &mut promise).map_err(|e| format!("without any crash: {e}"))?;
     let end = whole.op_count();
     if end < 150 {
         return Err(format!("only {end} operations"));
     }
-    Ok((first..=end)
-        .map(|at_op| {
-            let vfs = disk();
-            fault_at(&vfs, at_op, FaultKind::PowerOff, false);
-            let mut promise = Promise::default();
-            // A database with a planted bug may not notice that the power is off.
-            let _ = live(&vfs, &mut promise);
-            (at_op, vfs, promise)
-        })
-        .collect())
+    all.extend((first..=end).map(|at_op| {
+        let vfs = disk();
+        fault_at(&vfs, at_op, FaultKind::PowerOff, false);
+        let mut promise = Promise::default();
+        // A database with a planted bug may not notice that the power is off.
+        let _ = workload(&vfs, &mut promise);
+        (label + at_op, vfs, promise)
+    }));
+    Ok(())
 }
 
 fn show(vfs: &SimVfs, promise: &Promise) -> Finding<State> {
@@ -133,7 +141,7 @@ pub(crate) fn recover(vfs: &SimVfs, promise: &Promise) -> Finding<()> {
             put("_default", 33, &text(9, 600)),
             delete("_default", id),
         ]])
-        .and_then(|()| run.db.checkpoint())
+        .and_then(|()| run.db.compact())
         .and_then(|_| run.commits(&[vec![insert("_default", "0")]]));
     written.map_err(|e| format!("no write after the recovery: {:?}: {e}", e.kind()))?;
     drop(run.db);

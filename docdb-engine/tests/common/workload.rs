@@ -158,6 +158,58 @@ pub(crate) fn text(n: u64, bytes: usize) -> String {
     body + "\"}"
 }
 
+/// A life, which notes what is promised as it goes and ends at the first error.
+pub(crate) type Workload = fn(&SimVfs, &mut Promise) -> Result<(), Error>;
+
+/// The lives that are interrupted everywhere.
+pub(crate) const WORKLOADS: [Workload; 2] = [live, live_compacting];
+
+/// A life of merges and of a compaction in several slices, while a scan is open.
+pub(crate) fn live_compacting(vfs: &SimVfs, promise: &mut Promise) -> Result<(), Error> {
+    let db = create(vfs)?;
+    promise.created = true;
+    let mut run = Run { db, promise };
+    run.create_collection("a")?;
+    let of = |n: u64, ids: std::ops::Range<u64>, bytes| -> Vec<Op> {
+        ids.map(|id| put("_default", id, &text(n + id, bytes)))
+            .collect()
+    };
+    for first in (0..32).step_by(4) {
+        run.commits(&[of(1, first..first + 4, 900)])?;
+    }
+    run.commits(&[vec![put("a", 1, &text(1, 600)), put("a", 2, "2")]])?;
+    run.db.checkpoint()?;
+    let scan = run.db.scan(&super::in_collection("a"))?;
+    run.commits(&[of(2, 0..11, 100), of(2, 16..27, 90)])?;
+    run.db.checkpoint()?;
+    run.commits(&[vec![delete("_default", 12), delete("a", 1)]])?;
+    run.db.checkpoint()?;
+    // Three runs: merged. Then the first data file, of which little is left.
+    settle(&run.db)?;
+    run.commits(&[vec![delete("_default", 13), put("_default", 14, "14")]])?;
+    let copied = run.db.compact()?.documents_moved;
+    let stats = run.db.stats();
+    assert!(stats.merges > 0 && stats.compactions > 0, "{stats:?}");
+    assert!(copied > 5 && stats.data_kept_bytes > 0, "{stats:?}");
+    run.check()?;
+    drop(scan);
+    run.drop_collection("a")?;
+    run.commits(&[of(3, 0..5, 200)])?;
+    run.db.compact()?;
+    settle(&run.db)?;
+    run.check()?;
+    run.commits(&[vec![delete("_default", 15)]])?;
+    run.db.close()?;
+    let db = open(vfs)?;
+    let run = Run {
+        db,
+        promise: run.promise,
+    };
+    run.check()?;
+    settle(&run.db)?;
+    run.check()
+}
+
 /// Lives a short life, noting what is promised as it goes. Ends at the first error.
 pub(crate) fn live(vfs: &SimVfs, promise: &mut Promise) -> Result<(), Error> {
     let db = create(vfs)?;
