@@ -312,7 +312,7 @@ fn what_changes_while_it_is_moved_is_not_moved() {
         for id in 0..20 {
             let body = match id {
                 10..16 => "2".to_owned(),
-                0..12 => "1".to_owned(),
+                0..10 => "1".to_owned(),
                 _ => text(id, 600),
             };
             assert_eq!(*db.read(C, id).unwrap().body, *body.as_bytes());

@@ -13,13 +13,15 @@
 //! only the newest version matters to it. A reader below the bound asks the replaced layers as well,
 //! which are kept as *retired* until no snapshot is that old. Layers that were replaced at a bound
 //! at or below the reader's number are not asked: if their replacement dropped a deletion, what is
-//! older was in layers that were replaced along with it, at the same bound.
+//! older was in layers that were replaced along with it, at the same bound, or before, at no higher
+//! one; and whoever asks those asks all that were replaced later, and finds the deletion there.
 //!
 //! Bounds never go back, and what is released is what has the lowest bounds. A reader below a
 //! released bound is told so (`Pruned`).
 //!
 //! Among equal versions, which are the same version in two places, the newer layer's place is
-//! taken: it was written by a relocation.
+//! taken: it was written by a relocation. Of layers that were replaced one may be met first that
+//! knows only the old place. If that is gone, [`Layers::stored`] finds the other.
 
 use std::sync::Arc;
 

@@ -107,7 +107,16 @@ pub(crate) fn database(name: &str, db: &docdb_engine::Db) -> Value {
         "data": {
             "files": stats.data_files,
             "bytes": stats.data_bytes,
+            "live_bytes": stats.data_live_bytes,
+            "kept_for_snapshots_bytes": stats.data_kept_bytes,
             "runs": stats.runs,
+        },
+        "compaction": {
+            "files": stats.compactions,
+            "copied_bytes": stats.compacted_bytes,
+            "last_seconds": stats.last_compaction.as_secs_f64(),
+            "merges": stats.merges,
+            "unaccounted": stats.unaccounted,
         },
         "memory": memory(&stats),
         "snapshots": {

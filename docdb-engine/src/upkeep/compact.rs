@@ -22,7 +22,7 @@ use docdb_index::{IndexError, Key, Probe, Run, RunWriter, run_file_name};
 use docdb_mvcc::CommitTs;
 use docdb_types::ErrorKind;
 
-use super::{Victims, Work};
+use super::Work;
 use crate::checkpoint::Checkpointer;
 use crate::db::Inner;
 use crate::error::{Error, Result};
@@ -30,13 +30,10 @@ use crate::manifest::{DataFileEntry, RunEntry};
 use crate::planted::{Bug, is_planted};
 use crate::pointer::DocPtr;
 use crate::publish::{entry_of, reserve_run};
-use crate::space::{LiveChanges, READ_FACTOR, reclaimable_bytes};
+use crate::space::{LiveChanges, READ_FACTOR};
 
 /// Most documents that a slice moves: the relocation run is written under the checkpointer's lock.
 const SLICE_DOCUMENTS: usize = 64 << 10;
-/// On demand a file is compacted if this gives back one byte in so many.
-const DEMAND_SHARE: u64 = 64;
-
 /// A compaction under way.
 #[derive(Debug)]
 pub(super) struct CompactJob {
@@ -45,6 +42,16 @@ pub(super) struct CompactJob {
     offset: u64,
     /// What before there does not verify first.
     damage: Option<Error>,
+}
+
+impl CompactJob {
+    pub(super) fn new(victim: u32) -> CompactJob {
+        CompactJob {
+            victim,
+            offset: 0,
+            damage: None,
+        }
+    }
 }
 
 /// What a slice has read and copied.
@@ -68,92 +75,6 @@ struct Moved {
 }
 
 impl Inner {
-    pub(super) fn choose_victim(
-        &self,
-        state: &Checkpointer,
-        work: &Work,
-        victims: Victims<'_>,
-    ) -> Option<u32> {
-        if self.upkeep.kept.lock().is_full() {
-            return None;
-        }
-        let files = &state.manifest.data_files;
-        let usable = files.iter().filter(|entry| {
-            !work.damaged.contains(&entry.number)
-                && !self.is_written_by_commits(state, entry.number)
-        });
-        match victims {
-            // What gives back most for what is copied.
-            Victims::Worthwhile => usable
-                .filter(|entry| self.is_worthwhile(state, entry))
-                .min_by_key(|entry| (entry.live_bytes << 10) / entry.durable_bytes.max(1))
-                .map(|entry| entry.number),
-            Victims::These(numbers) => loop {
-                let number = numbers.pop_first()?;
-                let entry = usable.clone().find(|entry| entry.number == number);
-                let pays = |entry: &&DataFileEntry| {
-                    let dead = reclaimable_bytes(entry, self.options.compact_slice_bytes);
-                    dead > 0 && dead.saturating_mul(DEMAND_SHARE) >= entry.durable_bytes
-                };
-                if entry.filter(pays).is_some() {
-                    return Some(number);
-                }
-            },
-        }
-    }
-
-    /// Whether commits that no checkpoint covers point into this data file, or may come to.
-    fn is_written_by_commits(&self, state: &Checkpointer, number: u32) -> bool {
-        // A large commit that is being written writes to the newest of its files.
-        (self.newest_bulk_file.load(Ordering::Relaxed) == number && self.bulk.is_locked())
-            || self.is_pending_in_bulk(state, number)
-    }
-
-    fn is_pending_in_bulk(&self, state: &Checkpointer, number: u32) -> bool {
-        state.has_pending_bulk(number)
-            || self
-                .sequencer
-                .lock()
-                .bulk_files
-                .numbers()
-                .any(|n| n == number)
-    }
-
-    /// Has nobody write to this data file any more; false if somebody does at this moment. Then what
-    /// points into it is in the runs, now and for ever.
-    fn seal(&self, state: &mut Checkpointer, work: &mut Work, number: u32) -> bool {
-        if let Some(mut bulk) = self.bulk.try_lock() {
-            bulk.seal_file(number);
-            // While no large commit is under way.
-            if self.is_pending_in_bulk(state, number) {
-                return false;
-            }
-        } else if self.is_written_by_commits(state, number) {
-            return false;
-        }
-        if state.manifest.append_file == Some(number) {
-            state.manifest.append_file = None;
-            state.writer = None;
-        }
-        if work.output.as_ref().map(|o| o.identity().number) == Some(number) {
-            work.output = None;
-        }
-        true
-    }
-
-    pub(super) fn plan_compact(
-        &self,
-        state: &mut Checkpointer,
-        work: &mut Work,
-        victim: u32,
-    ) -> Option<CompactJob> {
-        self.seal(state, work, victim).then_some(CompactJob {
-            victim,
-            offset: 0,
-            damage: None,
-        })
-    }
-
     /// Whether that was the end of it, and the bytes that were read and written.
     pub(super) fn step_compact(
         &self,

@@ -16,6 +16,7 @@ mod demand;
 mod kept;
 mod merge;
 mod tiers;
+mod victim;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,8 +28,6 @@ use parking_lot::Mutex;
 use crate::checkpoint::{Checkpointer, RETRY_AFTER};
 use crate::db::{Inner, poisoned};
 use crate::error::Result;
-use crate::manifest::DataFileEntry;
-use crate::space::reclaimable_bytes;
 
 use compact::CompactJob;
 pub use demand::CompactionReport;
@@ -37,10 +36,6 @@ use merge::MergeJob;
 
 /// Longest time between two attempts after failures.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
-/// An append file that is this share of a full one may be compacted, too, and is then appended to no
-/// more.
-const APPEND_FILE_SHARE: u64 = 8;
-
 /// What upkeep goes on from.
 #[derive(Debug, Default)]
 pub(crate) struct Upkeep {
@@ -124,26 +119,12 @@ impl Inner {
                 .any(|entry| self.is_worthwhile(state, entry))
     }
 
-    /// Whether the background compacts this data file.
-    fn is_worthwhile(&self, state: &Checkpointer, entry: &DataFileEntry) -> bool {
-        let options = &self.options;
-        if options.compaction_bytes_per_second == 0 {
-            return false;
-        }
-        let is_appended = state.manifest.append_file == Some(entry.number)
-            || self.newest_bulk_file.load(Ordering::Relaxed) == entry.number;
-        if is_appended && entry.durable_bytes < options.data_file_bytes_max / APPEND_FILE_SHARE {
-            return false;
-        }
-        let dead = reclaimable_bytes(entry, options.compact_slice_bytes);
-        dead > 0
-            && (dead >= options.compact_dead_bytes_max
-                || dead as f64 >= entry.durable_bytes as f64 * options.compact_dead_share)
-    }
-
     /// Does a step of upkeep if one is due. Whether it did something.
     pub(crate) fn upkeep_if_due(&self) -> Result<bool> {
         let now = self.vfs.now();
+        if self.poisoned.get().is_some() || self.wal.poisoned().is_some() {
+            return Ok(false);
+        }
         if self.upkeep.due().is_none_or(|due| due > now) {
             return Ok(false);
         }
@@ -219,11 +200,13 @@ impl Inner {
         }
         let is_background = matches!(victims, Victims::Worthwhile);
         let victim = self.choose_victim(&state, work, victims);
-        if victim.is_none() && is_background {
-            // Under the lock: a checkpoint that makes work says so afterwards.
-            self.upkeep.set_due(None);
-        }
         let job = victim.and_then(|number| self.plan_compact(&mut state, work, number));
+        if job.is_none() && is_background {
+            // Under the lock: a checkpoint that makes work says so afterwards. What could not be
+            // begun, since somebody writes to it, is looked at again.
+            let again = victim.map(|_| self.vfs.now() + RETRY_AFTER);
+            self.upkeep.set_due(again);
+        }
         Ok(job.map(Job::Compact))
     }
 
