@@ -97,7 +97,10 @@ impl Inner {
             if self.is_pending_in_bulk(state, number) {
                 return false;
             }
-        } else if self.is_written_by_commits(state, number) {
+        } else if self.newest_bulk_file.load(Ordering::Relaxed) == number
+            || self.is_pending_in_bulk(state, number)
+        {
+            // The large commit that is under way may write there, and the next one, too.
             return false;
         }
         if state.manifest.append_file == Some(number) {
