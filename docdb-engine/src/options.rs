@@ -51,7 +51,8 @@ pub struct DbOptions {
     pub compact_dead_share: f64,
     /// A data file is compacted when this many bytes of it are dead, whatever their share.
     pub compact_dead_bytes_max: u64,
-    /// A compaction copies at most about this many bytes at a time: what it keeps in memory.
+    /// A step of a compaction copies at most about this many bytes, which it keeps in memory; a step of
+    /// a merge of runs reads as much.
     pub compact_slice_bytes: u64,
     /// Compactions in the background read and write at most this many bytes a second on average; 0:
     /// none takes place. [`Db::compact`](crate::Db::compact) has no limit.

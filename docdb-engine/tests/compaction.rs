@@ -624,6 +624,78 @@ fn a_restart_leaves_the_files_of_large_commits_whole() {
     check_space(&db).unwrap();
 }
 
+/// Checkpoints, drops and deletions between the steps of a merge.
+#[test]
+fn a_merge_takes_steps_beside_checkpoints() {
+    for abandoned in [false, true] {
+        let vfs = disk();
+        let db = create_with(&vfs, by_hand()).unwrap();
+        drop(db);
+        let mut options = by_hand();
+        options.compact_slice_bytes = 2_000;
+        let db = open_with(&vfs, options.clone()).unwrap();
+        db.create_collection("gone").wait().unwrap();
+        for run in 0..3 {
+            for id in 0..120 {
+                let ops = [
+                    WriteOp::upsert(C, id * 3 + run, b"1"),
+                    WriteOp::upsert("gone", id, b"1"),
+                ];
+                db.submit(&ops).wait().unwrap();
+            }
+            db.checkpoint().unwrap();
+        }
+        let mut steps = 0;
+        let mut versions = 0;
+        let mut scans = Vec::new();
+        while db.stats().merges == 0 {
+            assert!(db.maintenance_step().unwrap());
+            steps += 1;
+            for id in (steps * 10)..(steps * 10 + 5) {
+                remove(&db, id);
+                write(&db, id + 5, "2");
+                versions += 1;
+            }
+            if steps == 2 {
+                db.drop_collection("gone", true).wait().unwrap();
+            }
+            scans.push((db.scan(&in_collection(C)).unwrap(), 360 - versions));
+            db.checkpoint().unwrap();
+            check_space(&db).unwrap();
+            if abandoned && steps == 4 {
+                break;
+            }
+        }
+        assert!(steps >= 4, "{steps}");
+        for (mut scan, expected) in scans {
+            let mut found = 0;
+            while let chunk = scan.next_chunk(50, usize::MAX).unwrap()
+                && !chunk.is_empty()
+            {
+                found += chunk.len() as u64;
+            }
+            assert_eq!(found, expected);
+        }
+        let state = dump(&db).unwrap();
+        if abandoned {
+            db.close().unwrap();
+            drop(db);
+            let db = open_with(&vfs, options).unwrap();
+            assert_eq!(db.recovery_report().removed, Vec::<String>::new());
+            assert_eq!(dump(&db).as_ref(), Ok(&state));
+            settle(&db).unwrap();
+            assert_eq!(dump(&db), Ok(state));
+        } else {
+            settle(&db).unwrap();
+            assert!(db.stats().runs <= 2);
+            assert_eq!(names(&vfs, "run-").len() as u64, db.stats().runs);
+            assert_eq!(dump(&db).as_ref(), Ok(&state));
+            let killed = open_with(&vfs.fork_crash(&CrashPolicy::KeepNone), options).unwrap();
+            assert_eq!(dump(&killed), Ok(state));
+        }
+    }
+}
+
 #[test]
 fn readers_and_writers_go_on_while_space_is_given_back() {
     let temp = tempfile::tempdir().unwrap();

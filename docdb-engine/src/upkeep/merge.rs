@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use docdb_index::{Key, Merge, Run, RunIdentity, RunWriter, run_file_name};
+use docdb_index::{Key, Merge, Run, RunIdentity, RunWriter, format, run_file_name};
 use docdb_mvcc::CommitTs;
 use docdb_types::ErrorKind;
 
@@ -19,8 +19,8 @@ use crate::planted::{Bug, is_planted};
 use crate::pointer::DocPtr;
 use crate::publish::reserve_run;
 
-/// Entries that one step takes, about 2.5 MiB.
-const STEP_ENTRIES: u64 = 64 << 10;
+/// The bytes of an entry.
+const ENTRY_BYTES: u64 = format::entry_bytes::<DocPtr>() as u64;
 
 /// A merge under way.
 pub(super) struct MergeJob {
@@ -110,7 +110,8 @@ impl Inner {
         };
         let collections = &job.collections;
         let keep = |key: &Key| collections.contains(&key.collection);
-        if !merge.step(&mut writer, STEP_ENTRIES, keep)? {
+        let entries = self.options.compact_slice_bytes / ENTRY_BYTES;
+        if !merge.step(&mut writer, entries, keep)? {
             // So that no step, nor the end, has much to wait for.
             writer.sync_written()?;
             job.started = Some((merge, writer));
