@@ -142,6 +142,11 @@ impl Database {
             .block_on(self.inner.drop_collection(name, force))
     }
 
+    /// As [`crate::Database::compact`].
+    pub fn compact(&self) -> Result<crate::Compacted> {
+        self.runtime.block_on(self.inner.compact())
+    }
+
     /// As [`crate::Database::checkpoint`].
     pub fn checkpoint(&self) -> Result<()> {
         self.runtime.block_on(self.inner.checkpoint())

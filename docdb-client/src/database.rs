@@ -1,8 +1,8 @@
 //! One database of a server.
 
-use docdb_ipc::{Request, Response, Text};
+use docdb_ipc::{Compacted, Request, Response, Text};
 
-use crate::client::{expect_ok, stats_of, unexpected};
+use crate::client::{expect_ok, stats_of, unexpected, unexpected_to_write};
 use crate::{Batch, Client, Collection, RawCollection, Result};
 
 /// A database. A cheap handle: nothing is sent until a method is called, and the database need not
@@ -94,6 +94,18 @@ impl Database {
                 })
                 .await?,
         )
+    }
+
+    /// Gives back the space of what was deleted or replaced, and waits for that: as long as copying
+    /// what is left of the files takes.
+    pub async fn compact(&self) -> Result<Compacted> {
+        let request = Request::Compact {
+            db: self.name.clone(),
+        };
+        match self.client.call(request).await? {
+            Response::Compacted(done) => Ok(done),
+            other => Err(unexpected_to_write(&other)),
+        }
     }
 
     /// The database's statistics, a JSON object.

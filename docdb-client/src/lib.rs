@@ -20,6 +20,7 @@ pub use bytes_value::Base64Bytes;
 pub use client::{Client, DatabaseInfo};
 pub use collection::Collection;
 pub use database::{CollectionInfo, Database};
+pub use docdb_ipc::Compacted;
 pub use docdb_types::{DEFAULT_COLLECTION, ErrorClass, ErrorKind};
 pub use error::{Error, Result};
 pub use options::{Versioned, WriteOptions, Written};

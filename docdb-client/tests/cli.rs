@@ -241,6 +241,8 @@ fn databases_and_collections() {
     assert!(full.err.starts_with("ERROR NotEmpty: "), "{full:?}");
     tool.ok(&["drop-collection", "e", "c", "--force"]);
     assert_eq!(tool.ok(&["checkpoint", "e"]), "OK\n");
+    let compacted = "OK files=0 documents_moved=0 data_bytes=0 before=0\n";
+    assert_eq!(tool.ok(&["compact", "e"]), compacted);
     assert_eq!(tool.ok(&["stats", "--json"]), "{\"databases\":2}\n");
     assert_eq!(tool.ok(&["mem"]), "database\ntotal\n");
     assert_eq!(tool.ok(&["wal", "e", "--json"]), "null\n");

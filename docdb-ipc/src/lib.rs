@@ -27,7 +27,7 @@ pub use limits::{
 pub use opcode::Opcode;
 pub use request::{BatchMode, Precondition, Request, Scan, WriteKind, WriteOp};
 pub use response::{
-    CollectionInfo, DatabaseInfo, ErrorCode, OpResult, Response, ScanItem, WireError,
+    CollectionInfo, Compacted, DatabaseInfo, ErrorCode, OpResult, Response, ScanItem, WireError,
 };
 pub use scan::{CreditError, CreditWindow, SCAN_ITEM_HEADER_BYTES, ScanItemsWriter};
 pub use text::Text;

@@ -65,6 +65,8 @@ opcodes! {
     Batch = 0x31, "batch";
     /// Takes a checkpoint.
     Checkpoint = 0x50, "checkpoint";
+    /// Gives back the space of what was deleted or replaced.
+    Compact = 0x51, "compact";
     /// Asks for statistics.
     Stats = 0x60, "stats";
 
@@ -94,6 +96,8 @@ opcodes! {
     Written = 0xB0, "written";
     /// The results of a batch.
     BatchDone = 0xB1, "batch_done";
+    /// What a compaction has done.
+    Compacted = 0xD1, "compacted";
     /// Statistics.
     StatsAnswer = 0xE0, "stats_answer";
 }

@@ -106,6 +106,11 @@ pub enum Request {
         /// The database.
         db: Text,
     },
+    /// Gives back the space of what was deleted or replaced.
+    Compact {
+        /// The database.
+        db: Text,
+    },
     /// Asks for statistics.
     Stats {
         /// The database; the whole server without.
@@ -133,6 +138,7 @@ impl Request {
             Request::Write { .. } => Opcode::Write,
             Request::Batch { .. } => Opcode::Batch,
             Request::Checkpoint { .. } => Opcode::Checkpoint,
+            Request::Compact { .. } => Opcode::Compact,
             Request::Stats { .. } => Opcode::Stats,
         }
     }
@@ -153,7 +159,8 @@ impl Request {
             | Request::Count { db, .. }
             | Request::Write { db, .. }
             | Request::Batch { db, .. }
-            | Request::Checkpoint { db } => Some(db),
+            | Request::Checkpoint { db }
+            | Request::Compact { db } => Some(db),
             Request::Scan(scan) => Some(&scan.db),
             Request::Stats { db } => db.as_ref(),
         }
@@ -179,7 +186,8 @@ impl Request {
             | Request::DropCollection { .. }
             | Request::Write { .. }
             | Request::Batch { .. }
-            | Request::Checkpoint { .. } => false,
+            | Request::Checkpoint { .. }
+            | Request::Compact { .. } => false,
         }
     }
 }

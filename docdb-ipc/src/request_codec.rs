@@ -39,7 +39,9 @@ impl Encode for Request {
                 fields.text(p, DURABILITY, durability.as_ref())?;
             }
             Request::DropDatabase { name } => p.text(name)?,
-            Request::ListCollections { db } | Request::Checkpoint { db } => p.text(db)?,
+            Request::ListCollections { db }
+            | Request::Checkpoint { db }
+            | Request::Compact { db } => p.text(db)?,
             Request::CreateCollection { db, name } => {
                 p.text(db)?;
                 p.text(name)?;
@@ -186,6 +188,7 @@ pub(crate) fn decode(frame: &Frame) -> Result<Request, DecodeError> {
         }
         Some(Opcode::Batch) => batch(&mut r, &mut present)?,
         Some(Opcode::Checkpoint) => Request::Checkpoint { db: r.text()? },
+        Some(Opcode::Compact) => Request::Compact { db: r.text()? },
         Some(Opcode::Stats) => Request::Stats {
             db: r.opt_text(present.has(STATS_DB))?,
         },

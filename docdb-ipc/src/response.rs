@@ -55,6 +55,8 @@ pub enum Response {
         /// One result for each operation.
         results: Vec<OpResult>,
     },
+    /// What a compaction has done.
+    Compacted(Compacted),
     /// Statistics as a JSON object.
     Stats(Bytes),
 }
@@ -75,6 +77,7 @@ impl Response {
             Response::ScanEnd { .. } => Opcode::ScanEnd,
             Response::Written { .. } => Opcode::Written,
             Response::BatchDone { .. } => Opcode::BatchDone,
+            Response::Compacted(_) => Opcode::Compacted,
             Response::Stats(_) => Opcode::StatsAnswer,
         }
     }
@@ -83,6 +86,19 @@ impl Response {
     pub fn is_final(&self) -> bool {
         !matches!(self, Response::ScanItems(_))
     }
+}
+
+/// What a compaction has done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Compacted {
+    /// Data files that are gone.
+    pub files: u64,
+    /// Bytes of all data files before.
+    pub bytes_before: u64,
+    /// Bytes of all data files after it.
+    pub bytes_after: u64,
+    /// Documents that were copied.
+    pub documents_moved: u64,
 }
 
 /// A database, as listed.

@@ -7,8 +7,8 @@ use crate::limits::{BATCH_ERROR_MESSAGE_BYTES_MAX, ERROR_MESSAGE_BYTES_MAX, SCAN
 use crate::scan::SCAN_ITEM_HEADER_BYTES;
 use crate::wire::{Fields, Present, Put, Reader};
 use crate::{
-    CollectionInfo, DatabaseInfo, DecodeError, EncodeError, ErrorCode, Frame, OpResult, Opcode,
-    Response, ScanItem, WireError,
+    CollectionInfo, Compacted, DatabaseInfo, DecodeError, EncodeError, ErrorCode, Frame, OpResult,
+    Opcode, Response, ScanItem, WireError,
 };
 
 const CURSOR: u32 = 0;
@@ -96,6 +96,12 @@ impl Encode for Response {
                     put_result(p, result)?;
                 }
             }
+            Response::Compacted(done) => {
+                p.u64(done.files);
+                p.u64(done.bytes_before);
+                p.u64(done.bytes_after);
+                p.u64(done.documents_moved);
+            }
             Response::Stats(json) => p.bytes(json)?,
         }
         Ok(Head {
@@ -178,6 +184,12 @@ pub(crate) fn decode(frame: &Frame) -> Result<Response, DecodeError> {
         Some(Opcode::BatchDone) => Response::BatchDone {
             results: list(&mut r, RESULT_BYTES_MIN, COMMIT_OPS_MAX, op_result)?,
         },
+        Some(Opcode::Compacted) => Response::Compacted(Compacted {
+            files: r.u64()?,
+            bytes_before: r.u64()?,
+            bytes_after: r.u64()?,
+            documents_moved: r.u64()?,
+        }),
         Some(Opcode::StatsAnswer) => Response::Stats(r.bytes()?),
         _ => return Err(frame.unexpected()),
     };

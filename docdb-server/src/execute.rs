@@ -8,7 +8,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use docdb_engine::{
     Body, CommitTicket, Durability, Error, ErrorKind, Ready, ScanItem, ScanRequest,
 };
-use docdb_ipc::{BatchMode, CollectionInfo, DatabaseInfo, Request, Response, WireError, WriteOp};
+use docdb_ipc::{
+    BatchMode, CollectionInfo, Compacted, DatabaseInfo, Request, Response, WireError, WriteOp,
+};
 use docdb_pool::{DbHandle, Pool};
 use tracing::error;
 
@@ -170,6 +172,15 @@ fn try_blocking(state: &State, request: Request) -> Result<Outcome, Error> {
         Request::Checkpoint { db } => {
             pool.database(db)?.checkpoint()?;
             Response::Ok
+        }
+        Request::Compact { db } => {
+            let report = pool.database(db)?.compact()?;
+            Response::Compacted(Compacted {
+                files: report.files,
+                bytes_before: report.bytes_before,
+                bytes_after: report.bytes_after,
+                documents_moved: report.documents_moved,
+            })
         }
         Request::Stats { db } => {
             let value = match db {

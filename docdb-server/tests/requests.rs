@@ -366,6 +366,43 @@ fn stats_and_checkpoint() {
 }
 
 #[test]
+fn compaction_gives_space_back() {
+    let server = TestServer::start();
+    let mut client = server.connect();
+    client.create_database("db");
+    let body = format!("\"{}\"", "x".repeat(2_000));
+    for revision in 0..4 {
+        for id in 1..=100 {
+            client.write("db", WriteOp::upsert(COLL, id, body.clone()));
+        }
+        if revision < 3 {
+            client.call(&Request::Checkpoint { db: "db".into() });
+        }
+    }
+    let Response::Compacted(done) = client.call(&Request::Compact { db: "db".into() }) else {
+        panic!("no answer to compact");
+    };
+    assert!(done.files > 0, "{done:?}");
+    assert!(done.bytes_after < done.bytes_before / 2, "{done:?}");
+    assert!(done.bytes_after > 200_000, "{done:?}");
+    for id in 1..=100 {
+        let document = client.call(&Request::Read {
+            db: "db".into(),
+            collection: COLL.into(),
+            id,
+        });
+        let Response::Document { body: read, .. } = document else {
+            panic!("{document:?}");
+        };
+        assert_eq!(read, body);
+    }
+    let missing = Request::Compact {
+        db: "missing".into(),
+    };
+    assert_eq!(client.error(&missing), ErrorKind::DatabaseNotFound);
+}
+
+#[test]
 fn what_was_acknowledged_is_there_after_a_restart() {
     let server = TestServer::start();
     let mut client = server.connect();

@@ -169,6 +169,10 @@ impl MemoryServer {
                 self.database(&db)?;
                 Response::Ok
             }
+            Request::Compact { db } => {
+                self.database(&db)?;
+                Response::Compacted(docdb_ipc::Compacted::default())
+            }
             Request::Stats { db: None } => {
                 let json = format!("{{\"databases\":{}}}", self.databases.len());
                 Response::Stats(json.into())

@@ -3,9 +3,9 @@
 
 use bytes::{Bytes, BytesMut};
 use docdb_ipc::{
-    BATCH_ERROR_MESSAGE_BYTES_MAX, BatchMode, Codec, CollectionInfo, DatabaseInfo, ErrorCode,
-    Frame, FrameDecoder, OpResult, Precondition, Request, RequestId, Response, Scan, ScanItem,
-    Text, WireError, WriteKind, WriteOp,
+    BATCH_ERROR_MESSAGE_BYTES_MAX, BatchMode, Codec, CollectionInfo, Compacted, DatabaseInfo,
+    ErrorCode, Frame, FrameDecoder, OpResult, Precondition, Request, RequestId, Response, Scan,
+    ScanItem, Text, WireError, WriteKind, WriteOp,
 };
 use docdb_types::limits::FRAME_BYTES_MAX;
 use proptest::collection::vec;
@@ -120,6 +120,7 @@ pub(crate) fn request() -> impl Strategy<Value = Request> {
             }
         ),
         text().prop_map(|db| Request::Checkpoint { db }),
+        text().prop_map(|db| Request::Compact { db }),
         option::of(text()).prop_map(|db| Request::Stats { db }),
     ]
 }
@@ -181,6 +182,14 @@ pub(crate) fn response() -> impl Strategy<Value = Response> {
             .prop_map(|(cursor, items)| Response::ScanEnd { cursor, items }),
         (any::<u64>(), any::<u64>()).prop_map(|(version, id)| Response::Written { version, id }),
         vec(result, 0..12).prop_map(|results| Response::BatchDone { results }),
+        any::<[u64; 4]>().prop_map(|[files, bytes_before, bytes_after, documents_moved]| {
+            Response::Compacted(Compacted {
+                files,
+                bytes_before,
+                bytes_after,
+                documents_moved,
+            })
+        }),
         body().prop_map(Response::Stats),
     ]
 }

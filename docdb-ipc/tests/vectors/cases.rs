@@ -2,9 +2,9 @@
 
 use bytes::{Bytes, BytesMut};
 use docdb_ipc::{
-    BatchMode, ClientHandshake, Codec, CollectionInfo, DatabaseInfo, FrameDecoder, HELLO_BYTES_MAX,
-    Limits, OpResult, Precondition, Request, RequestId, Response, Scan, ScanItem, ServerHandshake,
-    WireError, WriteOp,
+    BatchMode, ClientHandshake, Codec, CollectionInfo, Compacted, DatabaseInfo, FrameDecoder,
+    HELLO_BYTES_MAX, Limits, OpResult, Precondition, Request, RequestId, Response, Scan, ScanItem,
+    ServerHandshake, WireError, WriteOp,
 };
 use docdb_types::ErrorKind;
 use docdb_types::limits::FRAME_BYTES_MAX;
@@ -197,6 +197,7 @@ pub(crate) fn requests() -> Vec<(&'static str, Vec<u8>, Value)> {
             },
         ),
         ("checkpoint", Request::Checkpoint { db: "app".into() }),
+        ("compact", Request::Compact { db: "app".into() }),
         ("stats of the server", Request::Stats { db: None }),
         (
             "stats of a database",
@@ -314,6 +315,15 @@ pub(crate) fn responses() -> Vec<(&'static str, Vec<u8>, Value)> {
                     OpResult::Err(aborted),
                 ],
             },
+        ),
+        (
+            "compacted",
+            Response::Compacted(Compacted {
+                files: 2,
+                bytes_before: 700,
+                bytes_after: 200,
+                documents_moved: 30,
+            }),
         ),
         (
             "stats",

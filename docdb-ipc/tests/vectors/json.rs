@@ -63,7 +63,9 @@ pub(crate) fn request(request: &Request) -> Value {
             fields
         }
         Request::DropDatabase { name } => json!({"name": name.as_str()}),
-        Request::ListCollections { db } | Request::Checkpoint { db } => json!({"db": db.as_str()}),
+        Request::ListCollections { db } | Request::Checkpoint { db } | Request::Compact { db } => {
+            json!({"db": db.as_str()})
+        }
         Request::CreateCollection { db, name } => json!({"db": db.as_str(), "name": name.as_str()}),
         Request::DropCollection { db, name, force } => {
             json!({"db": db.as_str(), "name": name.as_str(), "force": force})
@@ -202,6 +204,12 @@ pub(crate) fn response(response: &Response) -> Value {
                 .collect();
             json!({"results": list})
         }
+        Response::Compacted(done) => json!({
+            "files": number(done.files),
+            "bytes_before": number(done.bytes_before),
+            "bytes_after": number(done.bytes_after),
+            "documents_moved": number(done.documents_moved),
+        }),
         Response::Stats(body) => json!({"body": text(body)}),
         other => panic!("{other:?}"),
     }

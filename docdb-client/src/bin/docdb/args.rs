@@ -205,6 +205,12 @@ pub(crate) enum Verb {
         #[arg(value_name = "DB")]
         db: String,
     },
+    /// Give back the space of documents that were deleted or replaced
+    Compact {
+        /// The database
+        #[arg(value_name = "DB")]
+        db: String,
+    },
     /// Type commands; .help lists them
     Shell {
         /// Open this database first
@@ -312,6 +318,7 @@ mod tests {
             "mem",
             "wal d",
             "checkpoint d",
+            "compact d",
             "shell",
             "--json --socket /s ping",
             "ping --json --url docdb+unix:///s",

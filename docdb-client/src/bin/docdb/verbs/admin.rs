@@ -109,3 +109,19 @@ pub(super) async fn checkpoint(context: &Context, db: &str) -> Outcome {
     output::ok(context)?;
     Ok(ExitCode::SUCCESS)
 }
+
+pub(super) async fn compact(context: &Context, db: &str) -> Outcome {
+    let done = context.client.database(db).compact().await?;
+    let text = format!(
+        "OK files={} documents_moved={} data_bytes={} before={}",
+        done.files, done.documents_moved, done.bytes_after, done.bytes_before
+    );
+    let json = json!({
+        "files": done.files,
+        "documents_moved": done.documents_moved,
+        "bytes_before": done.bytes_before,
+        "bytes_after": done.bytes_after,
+    });
+    output::answer(context, text, json)?;
+    Ok(ExitCode::SUCCESS)
+}

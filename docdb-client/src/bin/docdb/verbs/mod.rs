@@ -33,6 +33,7 @@ pub(crate) async fn run(context: &Context, verb: Verb) -> Outcome {
         Verb::Mem => figures::mem(context).await,
         Verb::Wal { db } => figures::wal(context, &db).await,
         Verb::Checkpoint { db } => admin::checkpoint(context, &db).await,
+        Verb::Compact { db } => admin::compact(context, &db).await,
         Verb::Create(args) => documents::put(context, documents::Put::Create, args).await,
         Verb::Update(args) => documents::put(context, documents::Put::Update, args).await,
         Verb::Put(args) => documents::put(context, documents::Put::Upsert, args).await,
