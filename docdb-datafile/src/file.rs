@@ -8,6 +8,7 @@ use docdb_vfs::{IoError, OpenMode, Vfs, VfsFile};
 
 use crate::format::{self, FILE_HEADER_BYTES, FRAME_HEADER_BYTES, FormatError, FrameHeader};
 use crate::frames::Frames;
+use crate::scratch;
 use crate::{DataFileError, FileIdentity, FilePtr, FrameId, Result};
 
 /// An open data file, for reading. What lies beyond its durable length is never read.
@@ -117,23 +118,27 @@ impl DataFile {
 
     /// Reads the body that `ptr` points to and checks that it is that version of that document.
     /// Anything else is `Corrupt`.
-    pub fn read(&self, ptr: FilePtr, id: &FrameId) -> Result<Vec<u8>> {
-        let mut frame = self.frame_buffer(ptr)?;
-        let read = self.file.read_exact_at(&mut frame, ptr.offset);
-        read.map_err(|error| read_error(&self.path, ptr.offset, error))?;
-        self.verified_body(frame, ptr, id)
+    pub fn read(&self, ptr: FilePtr, id: &FrameId) -> Result<Arc<[u8]>> {
+        scratch::with(self.frame_bytes(ptr)?, |frame| {
+            let read = self.file.read_exact_at(frame, ptr.offset);
+            read.map_err(|error| read_error(&self.path, ptr.offset, error))?;
+            self.verified_body(frame, ptr, id).map(Arc::from)
+        })
     }
 
     /// As [`DataFile::read`], if that needs no wait for the device; else `None`.
-    pub fn read_nowait(&self, ptr: FilePtr, id: &FrameId) -> Result<Option<Vec<u8>>> {
-        let mut frame = self.frame_buffer(ptr)?;
-        match self.file.read_at_nowait(&mut frame, ptr.offset) {
-            Ok(Some(read)) if read == frame.len() => self.verified_body(frame, ptr, id).map(Some),
-            // Part of it: the page cache held only that much, or the file ends; a read that may
-            // wait tells which.
-            Ok(_) => Ok(None),
-            Err(error) => Err(read_error(&self.path, ptr.offset, error)),
-        }
+    pub fn read_nowait(&self, ptr: FilePtr, id: &FrameId) -> Result<Option<Arc<[u8]>>> {
+        scratch::with(self.frame_bytes(ptr)?, |frame| {
+            match self.file.read_at_nowait(frame, ptr.offset) {
+                Ok(Some(read)) if read == frame.len() => self
+                    .verified_body(frame, ptr, id)
+                    .map(|body| Some(Arc::from(body))),
+                // Part of it: the page cache held only that much, or the file ends; a read that may
+                // wait tells which.
+                Ok(_) => Ok(None),
+                Err(error) => Err(read_error(&self.path, ptr.offset, error)),
+            }
+        })
     }
 
     /// All frames, in file order, verified, in bounded memory.
@@ -155,7 +160,8 @@ impl DataFile {
         DataFileError::corrupt(&self.path, offset, what)
     }
 
-    fn frame_buffer(&self, ptr: FilePtr) -> Result<Vec<u8>> {
+    /// The length of header and body, which lie within the durable file.
+    pub(crate) fn frame_bytes(&self, ptr: FilePtr) -> Result<usize> {
         if ptr.file != self.identity.number {
             return Err(self.corrupt(ptr.offset, "the pointer is another file's"));
         }
@@ -167,19 +173,26 @@ impl DataFile {
         if !fits {
             return Err(self.corrupt(ptr.offset, "the pointer leads out of the file"));
         }
-        Ok(vec![0; bytes as usize])
+        Ok(bytes as usize)
     }
 
-    fn verified_body(&self, mut frame: Vec<u8>, ptr: FilePtr, id: &FrameId) -> Result<Vec<u8>> {
-        let header = self.decode_header(&frame, ptr.offset)?;
+    /// The body in `frame`, which is as long as [`DataFile::frame_bytes`] says and was read from
+    /// `ptr.offset`.
+    pub(crate) fn verified_body<'a>(
+        &self,
+        frame: &'a [u8],
+        ptr: FilePtr,
+        id: &FrameId,
+    ) -> Result<&'a [u8]> {
+        let header = self.decode_header(frame, ptr.offset)?;
         if !header.is_body_of(id) || header.len != ptr.len {
             return Err(self.corrupt(ptr.offset, "the frame is another one than was asked for"));
         }
-        if crc32fast::hash(&frame[FRAME_HEADER_BYTES..]) != header.body_crc {
+        let body = &frame[FRAME_HEADER_BYTES..];
+        if crc32fast::hash(body) != header.body_crc {
             return Err(self.corrupt(ptr.offset, "the body's checksum is wrong"));
         }
-        frame.drain(..FRAME_HEADER_BYTES);
-        Ok(frame)
+        Ok(body)
     }
 
     /// `frame` holds at least a header.

@@ -4,6 +4,8 @@ mod error;
 mod file;
 pub mod format;
 mod frames;
+mod read_ahead;
+mod scratch;
 mod store;
 mod writer;
 
@@ -11,6 +13,7 @@ pub use error::{DataFileError, Result};
 pub use file::DataFile;
 pub use format::{FileIdentity, FrameId};
 pub use frames::{Frame, Frames};
+pub use read_ahead::{ReadAhead, ReadOrder, WINDOW_BYTES_MAX, WINDOWS_MAX};
 pub use store::{DocStore, FileStats};
 pub use writer::{DataFileWriter, WRITE_BUFFER_BYTES};
 

@@ -70,16 +70,16 @@ impl DocStore {
 
     /// Reads a body, as [`DataFile::read`]. `NoSuchFile` means that the file was removed, as after
     /// a compaction: whoever got the pointer from an index asks the index again.
-    pub fn read(&self, ptr: FilePtr, id: &FrameId) -> Result<Vec<u8>> {
+    pub fn read(&self, ptr: FilePtr, id: &FrameId) -> Result<Arc<[u8]>> {
         self.file_of(ptr)?.read(ptr, id)
     }
 
     /// Reads a body, as [`DataFile::read_nowait`].
-    pub fn read_nowait(&self, ptr: FilePtr, id: &FrameId) -> Result<Option<Vec<u8>>> {
+    pub fn read_nowait(&self, ptr: FilePtr, id: &FrameId) -> Result<Option<Arc<[u8]>>> {
         self.file_of(ptr)?.read_nowait(ptr, id)
     }
 
-    fn file_of(&self, ptr: FilePtr) -> Result<Arc<DataFile>> {
+    pub(crate) fn file_of(&self, ptr: FilePtr) -> Result<Arc<DataFile>> {
         self.get(ptr.file)
             .ok_or(DataFileError::NoSuchFile { number: ptr.file })
     }

@@ -47,7 +47,7 @@ fn write(writer: &mut DataFileWriter, lens: &[usize], first: u64) -> Written {
 
 fn check(file: &DataFile, written: &Written) {
     for (ptr, id, body) in written {
-        assert_eq!(file.read(*ptr, id).expect("readable"), *body);
+        assert_eq!(*file.read(*ptr, id).expect("readable"), **body);
     }
 }
 
@@ -212,7 +212,7 @@ fn every_flipped_byte_is_seen_or_harmless() {
         for (ptr, id, body) in &written {
             let within = ptr.offset..ptr.offset + FRAME_HEADER_BYTES as u64 + u64::from(ptr.len);
             match file.read(*ptr, id) {
-                Ok(read) => assert!(read == *body && !within.contains(&(offset as u64))),
+                Ok(read) => assert!(*read == **body && !within.contains(&(offset as u64))),
                 error => assert!(is_corrupt(error) && within.contains(&(offset as u64))),
             }
         }
@@ -407,18 +407,18 @@ fn a_store_counts_live_bytes_and_readers_outlive_removal() {
     store.set_live(1, None);
     assert_eq!(store.files()[0].live_bytes, None);
 
-    assert_eq!(store.read(*ptr, id).unwrap(), *body);
+    assert_eq!(*store.read(*ptr, id).unwrap(), **body);
     // It was just written, so it is in the page cache; a file system without such reads says None.
     assert!(
         store
             .read_nowait(*ptr, id)
             .unwrap()
-            .is_none_or(|read| read == *body)
+            .is_none_or(|read| *read == **body)
     );
     let held = store.get(1).unwrap();
     assert!(store.remove(1).is_some());
     vfs.remove_file(&path).unwrap();
-    assert_eq!(held.read(*ptr, id).unwrap(), *body);
+    assert_eq!(*held.read(*ptr, id).unwrap(), **body);
     assert!(matches!(
         store.read(*ptr, id),
         Err(DataFileError::NoSuchFile { number: 1 })

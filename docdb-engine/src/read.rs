@@ -92,6 +92,10 @@ fn would_block() -> Error {
     )
 }
 
+pub(crate) fn deleted_was_read() -> Error {
+    Error::new(ErrorKind::Internal, "a deleted document was read")
+}
+
 pub(crate) type Found = Version<std::sync::Arc<[u8]>, DocPtr>;
 /// How often a document is looked for that compactions move while it is read.
 const MOVED_TRIES: usize = 8;
@@ -174,12 +178,7 @@ impl Inner {
                 return Ok(Ready::Now(Body::from(std::sync::Arc::clone(bytes))));
             }
             Place::Stored(pointer) => *pointer,
-            Place::Deleted => {
-                return Err(Error::new(
-                    ErrorKind::Internal,
-                    "a deleted document was read",
-                ));
-            }
+            Place::Deleted => return Err(deleted_was_read()),
         };
         let frame = FrameId {
             collection: key.collection,

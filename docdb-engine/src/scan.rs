@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use docdb_index::{Direction, Key, ReadMode};
+use docdb_datafile::{DataFileError, FrameId, ReadAhead, ReadOrder};
+use docdb_index::{Direction, Key, Place, ReadMode};
 use docdb_mvcc::{CommitTs, Snapshot};
 use docdb_types::ErrorKind;
 
@@ -11,6 +12,7 @@ use crate::cursor::Cursor;
 use crate::db::{Db, Inner};
 use crate::error::{Error, Result};
 use crate::ops::Ready;
+use crate::read::{Found, deleted_was_read};
 
 /// What to scan.
 #[derive(Debug, Clone, Default)]
@@ -50,6 +52,7 @@ pub struct Scan {
     collection: u32,
     reverse: bool,
     index: docdb_index::Scan,
+    bodies: ReadAhead,
     left: Option<u64>,
     last_id: Option<u64>,
     done: bool,
@@ -99,6 +102,10 @@ impl Db {
             collection: collection.id,
             reverse: request.reverse,
             index,
+            bodies: ReadAhead::new(match direction {
+                Direction::Ascending => ReadOrder::Ascending,
+                Direction::Descending => ReadOrder::Descending,
+            }),
             left: request.limit,
             last_id: None,
             done: false,
@@ -122,6 +129,39 @@ impl Inner {
     }
 }
 
+impl Inner {
+    /// The bytes of a version, for a scan.
+    fn body_ahead(&self, key: Key, version: &Found, ahead: &mut ReadAhead) -> Result<Body> {
+        let pointer = match &version.place {
+            Place::Memory(bytes) => return Ok(Body::from(Arc::clone(bytes))),
+            Place::Stored(pointer) => pointer.0,
+            Place::Deleted => return Err(deleted_was_read()),
+        };
+        let frame = FrameId {
+            collection: key.collection,
+            id: key.id,
+            version: version.ts.0,
+        };
+        if let Some(held) = ahead.held(pointer, &frame) {
+            return Ok(held?.into());
+        }
+        match ahead.read(&self.store, pointer, &frame) {
+            Ok(body) => Ok(body.into()),
+            // Compacted since the pointer was found: the document has another place.
+            Err(DataFileError::NoSuchFile { .. }) => {
+                match self.body(key, version, ReadMode::Blocking)? {
+                    Ready::Now(body) => Ok(body),
+                    Ready::WouldBlock => Err(Error::new(
+                        ErrorKind::Internal,
+                        "a scan that may block did not",
+                    )),
+                }
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
 impl Scan {
     /// The version that the scan reads at.
     pub fn version(&self) -> u64 {
@@ -137,10 +177,8 @@ impl Scan {
     pub fn next_chunk(&mut self, items_max: usize, bytes_max: usize) -> Result<Vec<ScanItem>> {
         let inner = Arc::clone(&self.db.inner);
         inner.check_open()?;
-        let mut items = Vec::new();
-        let mut bytes = 0;
         if self.done {
-            return Ok(items);
+            return Ok(Vec::new());
         }
         let wanted = self.left.map_or(items_max.max(1), |left| {
             items_max
@@ -152,20 +190,16 @@ impl Scan {
         if found.is_empty() {
             self.done = true;
         }
+        let mut items = Vec::with_capacity(found.len());
+        let mut bytes = 0;
         let mut complete = true;
         for (key, version) in found {
             if !items.is_empty() && bytes >= bytes_max {
                 complete = false;
                 break;
             }
-            let body = match inner.body(key, &version, ReadMode::Blocking) {
-                Ok(Ready::Now(body)) => body,
-                Ok(Ready::WouldBlock) => {
-                    return Err(Error::new(
-                        ErrorKind::Internal,
-                        "a scan that may block did not",
-                    ));
-                }
+            let body = match inner.body_ahead(key, &version, &mut self.bodies) {
+                Ok(body) => body,
                 // What was read before it is given out first.
                 Err(_) if !items.is_empty() => {
                     complete = false;
