@@ -64,6 +64,7 @@ impl Db {
         let index_options = IndexOptions {
             shards: options.index_shards,
             hash_seed: random_seed(vfs.as_ref()),
+            ..IndexOptions::default()
         };
         let mut replay = Replay {
             index: Index::new(index_options, runs),

@@ -9,8 +9,8 @@ use parking_lot::RwLock;
 use crate::delta::DEFAULT_SHARDS;
 use crate::layers::{Layers, Retired, RetiredLayer};
 use crate::{
-    Delta, Direction, IndexError, Key, Place, Pointer, ReadMode, Resident, Result, Run, Scan,
-    Version,
+    BlockCache, Delta, Direction, IndexError, Key, Place, Pointer, ReadMode, Resident, Result, Run,
+    Scan, Version,
 };
 
 /// How an index is set up.
@@ -20,6 +20,9 @@ pub struct IndexOptions {
     pub shards: usize,
     /// Decides which ids share a shard.
     pub hash_seed: u64,
+    /// The most that the cache of run pages takes, in bytes; zero for none. It can be changed:
+    /// [`Index::block_cache`].
+    pub block_cache_bytes: u64,
 }
 
 impl Default for IndexOptions {
@@ -27,6 +30,7 @@ impl Default for IndexOptions {
         Self {
             shards: DEFAULT_SHARDS,
             hash_seed: 0,
+            block_cache_bytes: 0,
         }
     }
 }
@@ -108,6 +112,7 @@ impl IndexStats {
 /// with them.
 pub struct Index<M, P> {
     options: IndexOptions,
+    cache: BlockCache,
     /// Taken before any lock of a delta's shard; never held during I/O.
     layers: RwLock<Arc<Layers<M, P>>>,
 }
@@ -133,8 +138,14 @@ impl<M: Resident, P: Pointer> Index<M, P> {
         };
         Self {
             options,
+            cache: BlockCache::new(options.block_cache_bytes),
             layers: RwLock::new(Arc::new(layers)),
         }
+    }
+
+    /// The pages of runs that were read lately.
+    pub fn block_cache(&self) -> &BlockCache {
+        &self.cache
     }
 
     pub(crate) fn layers(&self) -> Arc<Layers<M, P>> {
@@ -176,7 +187,7 @@ impl<M: Resident, P: Pointer> Index<M, P> {
         let layers = self.layers();
         Ok(Seen {
             key,
-            newest: layers.find(key, CommitTs::MAX, mode)?,
+            newest: layers.find(key, CommitTs::MAX, mode, &self.cache)?,
             active_delta_id: layers.active.id(),
             generation: layers.generation,
         })
@@ -199,7 +210,7 @@ impl<M: Resident, P: Pointer> Index<M, P> {
     /// The reader holds a snapshot at `at`, or is ready for `Pruned`. `WouldBlock` only in
     /// [`ReadMode::NoWait`].
     pub fn get(&self, key: Key, at: CommitTs, mode: ReadMode) -> Result<Lookup<M, P>> {
-        match self.layers().find(key, at, mode) {
+        match self.layers().find(key, at, mode, &self.cache) {
             Ok(Some(version)) if version.is_live() => Ok(Lookup::Found(version)),
             Ok(_) => Ok(Lookup::Absent),
             Err(IndexError::Pruned { .. }) => Ok(Lookup::Pruned),
@@ -234,7 +245,9 @@ impl<M: Resident, P: Pointer> Index<M, P> {
             return Err(IndexError::AlreadyFrozen);
         }
         let mut next = Layers::clone(&layers);
-        let IndexOptions { shards, hash_seed } = self.options;
+        let IndexOptions {
+            shards, hash_seed, ..
+        } = self.options;
         let active = Arc::new(Delta::new(next.active.id() + 1, shards, hash_seed));
         let frozen = std::mem::replace(&mut next.active, active);
         next.frozen = Some(Arc::clone(&frozen));
@@ -342,7 +355,9 @@ impl<M: Resident, P: Pointer> Index<M, P> {
             RetiredLayer::Run(run) => Some(run.identity().number),
             RetiredLayer::Delta(_) => None,
         });
-        (released.len(), runs.collect())
+        let runs: Vec<_> = runs.collect();
+        self.cache.forget(&runs);
+        (released.len(), runs)
     }
 
     /// The runs that are read, newest first, without the retired ones.

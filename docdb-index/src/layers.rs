@@ -28,7 +28,8 @@ use std::sync::Arc;
 use docdb_mvcc::CommitTs;
 
 use crate::{
-    Delta, DeltaGet, IndexError, Key, Place, Pointer, ReadMode, Resident, Result, Run, Version,
+    BlockCache, Delta, DeltaGet, IndexError, Key, Place, Pointer, ReadMode, Resident, Result, Run,
+    Version,
 };
 
 /// The layers at one moment. Never changed; an index swaps in new ones.
@@ -108,6 +109,7 @@ impl<M: Resident, P: Pointer> Layers<M, P> {
         key: Key,
         at: CommitTs,
         mode: ReadMode,
+        cache: &BlockCache,
     ) -> Result<Option<Version<M, P>>> {
         self.check_kept(at)?;
         for delta in std::iter::once(&self.active).chain(&self.frozen) {
@@ -119,11 +121,11 @@ impl<M: Resident, P: Pointer> Layers<M, P> {
         }
         let mut best = None;
         for run in &self.runs {
-            better_from_run(run, key, at, mode, &mut best)?;
+            better_from_run(run, key, at, mode, cache, &mut best)?;
         }
         for layer in self.retired_for(at) {
             match layer {
-                RetiredLayer::Run(run) => better_from_run(run, key, at, mode, &mut best)?,
+                RetiredLayer::Run(run) => better_from_run(run, key, at, mode, cache, &mut best)?,
                 RetiredLayer::Delta(delta) => match delta.get(key, at) {
                     DeltaGet::Found(version) if is_better(version.ts, &best) => {
                         best = Some(version);
@@ -177,13 +179,14 @@ fn better_from_run<M, P: Pointer>(
     key: Key,
     at: CommitTs,
     mode: ReadMode,
+    cache: &BlockCache,
     best: &mut Option<Version<M, P>>,
 ) -> Result<()> {
     let meta = run.meta();
     if meta.min_ts > at || !is_better(meta.max_ts, best) {
         return Ok(());
     }
-    if let Some((ts, pointer)) = run.get(key, mode)?
+    if let Some((ts, pointer)) = run.get_cached(key, mode, cache)?
         && ts <= at
         && is_better(ts, best)
     {

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod cache;
 mod delta;
 mod error;
 mod index;
@@ -9,13 +10,15 @@ mod run;
 mod scan;
 mod version;
 
+pub use cache::{ByteCache, CACHE_ENTRY_BYTES, CacheStats};
 pub use delta::{DEFAULT_SHARDS, Delta, DeltaChunk, DeltaGet, SortedNewest};
 pub use error::{IndexError, Result};
 pub use index::{Index, IndexOptions, IndexStats, Lookup, Seen};
 pub use key::{Direction, Key};
 pub use run::{
-    Merge, MergeStats, Probe, ReadMode, Run, RunChunk, RunEntry, RunIdentity, RunMeta, RunWriter,
-    Winners, format, merge_runs, parse_run_file_name, run_file_name,
+    BlockCache, CACHED_PAGE_BYTES, Merge, MergeStats, Probe, ReadMode, Run, RunChunk, RunEntry,
+    RunIdentity, RunMeta, RunWriter, Winners, format, merge_runs, parse_run_file_name,
+    run_file_name,
 };
 pub use scan::Scan;
 pub use version::{Place, Pointer, Resident, Version};

@@ -3,7 +3,9 @@
 use docdb_mvcc::CommitTs;
 
 use crate::layers::{Layers, RetiredLayer, place_of};
-use crate::{Delta, Direction, Index, Key, Pointer, ReadMode, Resident, Result, Run, Version};
+use crate::{
+    BlockCache, Delta, Direction, Index, Key, Pointer, ReadMode, Resident, Result, Run, Version,
+};
 
 /// Most documents that a chunk holds; also how far ahead each layer is read for one.
 const CHUNK_ITEMS_MAX: usize = 1024;
@@ -64,7 +66,7 @@ impl Scan {
             && let Some((from, to)) = self.rest
         {
             let mut round = Round::new(from, to, self.direction, self.at, items_max);
-            round.read(&index.layers(), mode)?;
+            round.read(&index.layers(), mode, index.block_cache())?;
             let done = round.merge(&mut found);
             self.rest = done.and_then(|done| self.direction.rest(from, to, done));
         }
@@ -98,18 +100,18 @@ impl<M: Resident, P: Pointer> Round<M, P> {
         }
     }
 
-    fn read(&mut self, layers: &Layers<M, P>, mode: ReadMode) -> Result<()> {
+    fn read(&mut self, layers: &Layers<M, P>, mode: ReadMode, cache: &BlockCache) -> Result<()> {
         layers.check_kept(self.at)?;
         for delta in std::iter::once(&layers.active).chain(&layers.frozen) {
             self.read_delta(delta)?;
         }
         for run in &layers.runs {
-            self.read_run(run, mode)?;
+            self.read_run(run, mode, cache)?;
         }
         for layer in layers.retired_for(self.at) {
             match layer {
                 RetiredLayer::Delta(delta) => self.read_delta(delta)?,
-                RetiredLayer::Run(run) => self.read_run(run, mode)?,
+                RetiredLayer::Run(run) => self.read_run(run, mode, cache)?,
             }
         }
         Ok(())
@@ -136,11 +138,18 @@ impl<M: Resident, P: Pointer> Round<M, P> {
         Ok(())
     }
 
-    fn read_run(&mut self, run: &Run<P>, mode: ReadMode) -> Result<()> {
+    fn read_run(&mut self, run: &Run<P>, mode: ReadMode, cache: &BlockCache) -> Result<()> {
         if run.meta().min_ts > self.at {
             return Ok(());
         }
-        let chunk = run.chunk(self.from, self.to, self.direction, self.items_max, mode)?;
+        let chunk = run.chunk_cached(
+            self.from,
+            self.to,
+            self.direction,
+            self.items_max,
+            mode,
+            cache,
+        )?;
         let visible = chunk.items.into_iter().filter(|entry| entry.ts <= self.at);
         self.items.extend(visible.map(|entry| {
             (

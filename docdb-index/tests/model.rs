@@ -126,13 +126,14 @@ struct World {
 }
 
 impl World {
-    fn new() -> Self {
+    fn new(block_cache_bytes: u64) -> Self {
         Self {
             vfs: SimVfs::new(1),
             index: Index::new(
                 IndexOptions {
                     shards: 8,
                     hash_seed: 3,
+                    block_cache_bytes,
                 },
                 Vec::new(),
             ),
@@ -524,8 +525,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_index_matches_a_map_of_all_versions(ops in prop::collection::vec(op(), 1..120)) {
-        let mut world = World::new();
+    fn the_index_matches_a_map_of_all_versions(
+        ops in prop::collection::vec(op(), 1..120),
+        // None, room for one page, room for all.
+        block_cache_bytes in prop_oneof![Just(0), Just(5_000), Just(1 << 20)],
+    ) {
+        let mut world = World::new(block_cache_bytes);
         for op in ops {
             world.apply(op);
         }

@@ -225,6 +225,8 @@ fn readers_see_their_snapshot_whatever_happens_beside_them() {
             IndexOptions {
                 shards: 16,
                 hash_seed: 1,
+                // Less than the runs take, so that pages come and go.
+                block_cache_bytes: 64 << 10,
             },
             Vec::new(),
         ),

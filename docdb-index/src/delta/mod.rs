@@ -144,6 +144,10 @@ impl<M: Resident, P: Pointer> Delta<M, P> {
 
     /// The document's newest version here at or below `at`.
     pub fn get(&self, key: Key, at: CommitTs) -> DeltaGet<M, P> {
+        // What a reader may see was installed, and counted, before it got its number.
+        if self.is_empty() {
+            return DeltaGet::NotHere;
+        }
         let shard = self.shard(key.block()).read();
         let Some(chain) = shard
             .get(&key.block())

@@ -3,12 +3,12 @@
 use std::marker::PhantomData;
 use std::ops::Deref;
 
-use super::format::{PAGE_BYTES, Page};
+use super::format::{self, PAGE_BYTES, Page};
 use super::{Run, RunEntry};
 use crate::{IndexError, Key, Pointer, Result};
 
-/// How many blocks are read at a time.
-const BLOCKS_AHEAD: usize = 64;
+/// How many pages are read at a time.
+const PAGES_AHEAD: u64 = 64;
 
 /// Reads a run in large steps, one entry after the other; `R` borrows the run or keeps it.
 pub(super) struct RunCursor<R, P> {
@@ -16,8 +16,8 @@ pub(super) struct RunCursor<R, P> {
     next_block: usize,
     end_block: usize,
     pages: Vec<u8>,
-    /// The block that the first of `pages` is.
-    pages_at: usize,
+    /// The index of the first of `pages`.
+    pages_at: u64,
     /// The entries of the block before `next_block` that are left, last first.
     entries: Vec<RunEntry<P>>,
     count: u64,
@@ -48,7 +48,7 @@ impl<P: Pointer, R: Deref<Target = Run<P>>> RunCursor<R, P> {
             next_block: block,
             end_block,
             pages: Vec::new(),
-            pages_at: block,
+            pages_at: 0,
             entries: Vec::new(),
             count: 0,
             last: None,
@@ -88,16 +88,20 @@ impl<P: Pointer, R: Deref<Target = Run<P>>> RunCursor<R, P> {
 
     fn load_block(&mut self) -> Result<()> {
         let block = self.next_block;
-        if block == self.pages_at + self.pages.len() / PAGE_BYTES {
-            let blocks = (self.end_block - block).min(BLOCKS_AHEAD);
-            let offset = Run::<P>::block_offset(block);
-            self.pages.resize(blocks * PAGE_BYTES, 0);
-            self.pages_at = block;
+        let index = format::block_page(block as u64);
+        if index - self.pages_at >= (self.pages.len() / PAGE_BYTES) as u64 {
+            // Blocks and their filters are all that lies in between.
+            let end = format::block_page(self.end_block as u64 - 1) + 1;
+            let pages = (end - index).min(PAGES_AHEAD);
+            let offset = index * PAGE_BYTES as u64;
+            self.pages.resize(pages as usize * PAGE_BYTES, 0);
+            self.pages_at = index;
             let read = self.run.file().read_exact_at(&mut self.pages, offset);
             read.map_err(|error| self.run.read_error(offset, error))?;
         }
         let mut page: Page = [0; PAGE_BYTES];
-        page.copy_from_slice(&self.pages[(block - self.pages_at) * PAGE_BYTES..][..PAGE_BYTES]);
+        let start = (index - self.pages_at) as usize * PAGE_BYTES;
+        page.copy_from_slice(&self.pages[start..][..PAGE_BYTES]);
         let checked = self.run.check_block(block, &page)?;
         for i in (0..checked.entries()).rev() {
             self.entries.push(self.run.entry(block, &checked, i)?);

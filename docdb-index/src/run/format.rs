@@ -1,7 +1,8 @@
 //! The bytes of a run. No I/O.
 //!
-//! A run is a sequence of pages of 4096 bytes: the header, the data blocks, the fence pages, and the
-//! footer. All numbers are little-endian. Every page's checksum covers the run's salt (16 bytes), its
+//! A run is a sequence of pages of 4096 bytes: the header; groups of 31 data blocks, each followed by
+//! its filter page, where the last group may have fewer blocks; the fence pages; and the footer. So
+//! every filter page but the last lies at an index that is a multiple of 32. All numbers are little-endian. Every page's checksum covers the run's salt (16 bytes), its
 //! number (8), the page's index in the file (8), and the page except the checksum itself; so a page
 //! in another place or from another run never validates.
 //!
@@ -40,6 +41,22 @@
 //! | 20 | 1 | 0 document, 1 deletion |
 //! | 21 | | pointer; zeros for a deletion |
 //!
+//! Filter page: two lines of 64 bytes, 512 bits each, for every data block of the group.
+//!
+//! | offset | bytes | field |
+//! |---|---|---|
+//! | 0 | 4 | CRC-32 |
+//! | 4 | 2 | number of data blocks in the group, 1 to 31 |
+//! | 6 | 58 | zero |
+//! | 64 | | lines, those of the group's first block first, then zeros |
+//!
+//! A key whose hash is `h` sets six bits in one line of its block: the line is bit 63 of `h`, and the
+//! bits' numbers are bits 0 to 8 of `h`, 9 to 17, and so on; bit `n` of a line is bit `n % 8` of its
+//! byte `n / 8`. A key with a bit that is not set is not in the block. The hash is that of the finisher
+//! of SplitMix64 (three shifts, two multiplications) of the finisher of the collection, plus the id.
+//! This is a blocked Bloom filter after Putze, Sanders and Singler, "Cache-, Hash- and Space-Efficient
+//! Bloom Filters" (2007), where the data block takes part in the choice of the line.
+//!
 //! Fence page: as a data block, with entries of 12 bytes: collection (4) and id (8) of the first key
 //! of each data block, in order. Every fence page but the last is full (340 entries).
 //!
@@ -53,19 +70,19 @@
 //! | 16 | 8 | deletions among them |
 //! | 24 | 8 | data blocks |
 //! | 32 | 8 | fence pages |
-//! | 40 | 8 | filter pages, zero: none; they would lie between fences and footer |
+//! | 40 | 8 | filter pages |
 //! | 48 | 8 | lowest version, zero in an empty run |
 //! | 56 | 8 | highest version, zero in an empty run |
 //! | 64 | 12 | first key: collection, id; zero in an empty run |
 //! | 76 | 12 | last key: collection, id; zero in an empty run |
 //! | 88 | 4008 | zero |
 //!
-//! The file's length is 4096 times (2 + data blocks + fence pages + filter pages).
+//! The file's length is 4096 times (2 + data blocks + filter pages + fence pages).
 
 use crc32fast::Hasher;
 use docdb_mvcc::CommitTs;
 
-use super::RunEntry;
+use super::{RunEntry, search};
 use crate::{Key, Pointer};
 
 /// The length of every page, in bytes.
@@ -78,6 +95,9 @@ pub const INCOMPAT_KNOWN: u64 = 0;
 pub const POINTER_BYTES_MAX: usize = 64;
 /// Fences in a full fence page.
 pub const FENCES_PER_PAGE: usize = (PAGE_BYTES - BLOCK_HEADER_BYTES) / FENCE_BYTES;
+
+/// Data blocks that share a filter page.
+pub const BLOCKS_PER_FILTER: usize = 31;
 
 const HEADER_MAGIC: [u8; 4] = *b"DRUN";
 const FOOTER_MAGIC: [u8; 4] = *b"DRNF";
@@ -120,10 +140,32 @@ impl RunMeta {
         self.data_blocks.div_ceil(FENCES_PER_PAGE as u64)
     }
 
+    /// Pages of filters.
+    pub fn filter_pages(&self) -> u64 {
+        self.data_blocks.div_ceil(BLOCKS_PER_FILTER as u64)
+    }
+
+    /// The index of the first fence page.
+    pub fn fences_at(&self) -> u64 {
+        1 + self.data_blocks + self.filter_pages()
+    }
+
     /// The length of the file, in bytes.
     pub fn file_bytes(&self) -> u64 {
-        (2 + self.data_blocks + self.fence_pages()) * PAGE_BYTES as u64
+        (1 + self.fences_at() + self.fence_pages()) * PAGE_BYTES as u64
     }
+
+    /// The index of the page that is the filter of this data block.
+    pub fn filter_page(&self, block: u64) -> u64 {
+        let group = block / BLOCKS_PER_FILTER as u64;
+        let end = (group + 1) * BLOCKS_PER_FILTER as u64;
+        1 + end.min(self.data_blocks) + group
+    }
+}
+
+/// The index of the page that is this data block.
+pub fn block_page(block: u64) -> u64 {
+    1 + block + block / BLOCKS_PER_FILTER as u64
 }
 
 /// Why bytes are not what they should be.
@@ -293,15 +335,20 @@ impl<'a> Block<'a> {
     /// Checks the checksum and the number of entries; the entries are checked as they are decoded.
     pub fn check<P: Pointer>(page: &'a Page, identity: &RunIdentity, index: u64) -> Result<Self> {
         check_crc(page, identity, index)?;
-        let len = usize::from(u16_at(page, 4));
-        if len == 0 || len > entries_per_block::<P>() {
+        let block = Self::checked::<P>(page);
+        if block.len == 0 || block.len > entries_per_block::<P>() {
             return Err(FormatError::Corrupt("the number of entries is wrong"));
         }
-        Ok(Self {
+        Ok(block)
+    }
+
+    /// A page that [`Block::check`] has accepted before.
+    pub fn checked<P: Pointer>(page: &'a Page) -> Self {
+        Self {
             page,
-            len,
+            len: usize::from(u16_at(page, 4)),
             entry_bytes: entry_bytes::<P>(),
-        })
+        }
     }
 
     /// How many entries there are.
@@ -320,16 +367,11 @@ impl<'a> Block<'a> {
 
     /// The first entry whose key is not below `key`; [`Block::entries`] if there is none.
     pub fn lower_bound(&self, key: Key) -> usize {
-        let (mut low, mut high) = (0, self.len);
-        while low < high {
-            let middle = low.midpoint(high);
-            if self.key(middle) < key {
-                low = middle + 1
-            } else {
-                high = middle
-            }
-        }
-        low
+        let guess = match self.len.checked_sub(1) {
+            Some(last) => search::guess(self.key(0), self.key(last), self.len, key),
+            None => 0,
+        };
+        search::partition(self.len, guess, |i| self.key(i) < key)
     }
 
     /// Entry `i`, which is below [`Block::entries`].
@@ -349,6 +391,26 @@ impl<'a> Block<'a> {
             pointer,
         })
     }
+}
+
+/// Sets a filter page's number of blocks and its checksum.
+pub fn seal_filter(page: &mut Page, blocks: usize, identity: &RunIdentity, index: u64) {
+    page[4..6].copy_from_slice(&(blocks as u16).to_le_bytes());
+    seal(page, identity, index);
+}
+
+/// Checks a filter page for a group of `expected` data blocks.
+pub fn check_filter(
+    page: &Page,
+    identity: &RunIdentity,
+    index: u64,
+    expected: usize,
+) -> Result<()> {
+    check_crc(page, identity, index)?;
+    if usize::from(u16_at(page, 4)) != expected {
+        return Err(FormatError::Corrupt("the number of blocks is wrong"));
+    }
+    Ok(())
 }
 
 /// A fence page: at most [`FENCES_PER_PAGE`] keys.
@@ -398,6 +460,7 @@ pub fn encode_footer(meta: &RunMeta, identity: &RunIdentity, index: u64) -> Page
     page[16..24].copy_from_slice(&meta.tombstones.to_le_bytes());
     page[24..32].copy_from_slice(&meta.data_blocks.to_le_bytes());
     page[32..40].copy_from_slice(&meta.fence_pages().to_le_bytes());
+    page[40..48].copy_from_slice(&meta.filter_pages().to_le_bytes());
     page[48..56].copy_from_slice(&meta.min_ts.0.to_le_bytes());
     page[56..64].copy_from_slice(&meta.max_ts.0.to_le_bytes());
     if let Some((first, last)) = meta.keys {
@@ -432,9 +495,9 @@ pub fn decode_footer<P: Pointer>(
     // The first comparison bounds the number of blocks by the file's length, so that nothing after
     // it overflows.
     let fits = meta.data_blocks < index
-        && 1 + meta.data_blocks + meta.fence_pages() == index
+        && meta.fences_at() + meta.fence_pages() == index
         && u64_at(page, 32) == meta.fence_pages()
-        && u64_at(page, 40) == 0
+        && u64_at(page, 40) == meta.filter_pages()
         && meta.data_blocks <= entries
         && entries <= meta.data_blocks * per_block
         && meta.tombstones <= entries

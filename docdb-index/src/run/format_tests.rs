@@ -1,3 +1,4 @@
+use super::super::filter;
 use super::*;
 
 const IDENTITY: RunIdentity = RunIdentity {
@@ -103,14 +104,62 @@ fn golden_fences() {
 }
 
 #[test]
-fn golden_footer() {
-    let page = encode_footer(&META, &IDENTITY, 3);
+fn golden_filter() {
+    let mut page = [0; PAGE_BYTES];
+    for entry in &ENTRIES {
+        filter::add(&mut page, entry.key, 0);
+    }
+    seal_filter(&mut page, 1, &IDENTITY, 2);
+    // Computed by another program, from the description.
     golden(
         &page,
-        "63a9143744524e460200000000000000010000000000000001000000000000000100000000000000000000000000000029000000000000002a00000000000000010000008877665544332211020000000300000000000000",
+        "c596d3b00100000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000840000000000000000000000000000000000000000000001000000000000000000000000000000000000100108000000000000000000000000000000002000200000000000000000000000004000000000000000001000000000000000000000000000000000000000000000000000220",
     );
-    assert_eq!(decode_footer::<TestPointer>(&page, &IDENTITY, 3), Ok(META));
-    assert_eq!(META.file_bytes(), 4 * PAGE_BYTES as u64);
+    assert_eq!(check_filter(&page, &IDENTITY, 2, 1), Ok(()));
+    let wrong = check_filter(&page, &IDENTITY, 2, 2);
+    assert_eq!(
+        wrong,
+        Err(FormatError::Corrupt("the number of blocks is wrong"))
+    );
+    let elsewhere = check_filter(&page, &IDENTITY, 3, 1);
+    assert_eq!(
+        elsewhere,
+        Err(FormatError::Corrupt("the page's checksum is wrong"))
+    );
+}
+
+/// Where blocks and filters lie, for every size of a run up to some groups.
+#[test]
+fn pages_follow_one_another_without_gaps() {
+    for data_blocks in 0..100 {
+        let meta = RunMeta {
+            data_blocks,
+            ..META
+        };
+        let mut index = 1;
+        for block in 0..data_blocks {
+            assert_eq!(block_page(block), index);
+            index += 1;
+            if (block + 1) % 31 == 0 || block + 1 == data_blocks {
+                for of in block / 31 * 31..=block {
+                    assert_eq!(meta.filter_page(of), index);
+                }
+                index += 1;
+            }
+        }
+        assert_eq!(meta.fences_at(), index);
+    }
+}
+
+#[test]
+fn golden_footer() {
+    let page = encode_footer(&META, &IDENTITY, 4);
+    golden(
+        &page,
+        "140fc0e544524e460200000000000000010000000000000001000000000000000100000000000000010000000000000029000000000000002a00000000000000010000008877665544332211020000000300000000000000",
+    );
+    assert_eq!(decode_footer::<TestPointer>(&page, &IDENTITY, 4), Ok(META));
+    assert_eq!(META.file_bytes(), 5 * PAGE_BYTES as u64);
 }
 
 #[test]
@@ -173,49 +222,49 @@ fn unknown_versions_and_features_are_unsupported_and_compatible_ones_are_not() {
 fn footers_that_do_not_fit_are_refused() {
     let wrong = Err(FormatError::Corrupt("the footer does not fit the file"));
     for (meta, index) in [
-        (META, 4),
-        (RunMeta { entries: 0, ..META }, 3),
+        (META, 5),
+        (RunMeta { entries: 0, ..META }, 4),
         (
             RunMeta {
                 entries: u64::MAX,
                 ..META
             },
-            3,
+            4,
         ),
         (
             RunMeta {
                 tombstones: 3,
                 ..META
             },
-            3,
+            4,
         ),
         (
             RunMeta {
                 data_blocks: 0,
                 ..META
             },
-            3,
+            4,
         ),
         (
             RunMeta {
                 data_blocks: u64::MAX,
                 ..META
             },
-            3,
+            4,
         ),
         (
             RunMeta {
                 min_ts: CommitTs(43),
                 ..META
             },
-            3,
+            4,
         ),
         (
             RunMeta {
                 keys: Some((Key::MAX, Key::MIN)),
                 ..META
             },
-            3,
+            4,
         ),
     ] {
         let page = encode_footer(&meta, &IDENTITY, index);

@@ -1,12 +1,17 @@
 //! Immutable sorted files: what was committed up to a checkpoint.
 
+mod blocks;
 mod cursor;
+mod fences;
+mod filter;
 pub mod format;
 mod merge;
 mod probe;
 mod reader;
+mod search;
 mod writer;
 
+pub use blocks::{BlockCache, CACHED_PAGE_BYTES};
 pub use format::{RunIdentity, RunMeta};
 pub use merge::{Merge, MergeStats, Winners, merge_runs};
 pub use probe::Probe;

@@ -8,10 +8,17 @@ use std::sync::Arc;
 use docdb_mvcc::CommitTs;
 use docdb_vfs::{IoError, OpenMode, Vfs, VfsFile};
 
-use super::RunEntry;
+use super::blocks::{BlockCache, PageId};
 use super::cursor::RunCursor;
-use super::format::{self, FENCES_PER_PAGE, FormatError, PAGE_BYTES, Page, RunIdentity, RunMeta};
+use super::fences::Fences;
+use super::format::{
+    self, BLOCKS_PER_FILTER, FENCES_PER_PAGE, FormatError, PAGE_BYTES, Page, RunIdentity, RunMeta,
+};
+use super::{RunEntry, filter};
 use crate::{Direction, IndexError, Key, Pointer, Result};
+
+/// How many fence pages are read at a time.
+const FENCE_PAGES_AHEAD: u64 = 64;
 
 /// Whether a read may wait for the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -39,7 +46,7 @@ pub struct Run<P> {
     identity: RunIdentity,
     meta: RunMeta,
     /// The first key of every data block.
-    fences: Vec<Key>,
+    fences: Fences,
     pointers: PhantomData<P>,
 }
 
@@ -82,6 +89,48 @@ fn read_page(file: &dyn VfsFile, path: &Path, index: u64, mode: ReadMode) -> Res
     Ok(page)
 }
 
+/// The first keys of the data blocks, and the lowest and the highest of them.
+type FencesAndEnds = (Fences, Option<(Key, Key)>);
+
+fn read_fences(
+    file: &dyn VfsFile,
+    path: &Path,
+    identity: &RunIdentity,
+    meta: &RunMeta,
+) -> Result<FencesAndEnds> {
+    // The number of blocks was checked against the file's length.
+    let blocks = meta.data_blocks as usize;
+    let mut fences = Fences::with_capacity(blocks);
+    let mut ends: Option<(Key, Key)> = None;
+    let mut bytes = Vec::new();
+    let mut keys = Vec::with_capacity(FENCES_PER_PAGE + 1);
+    for i in 0..meta.fence_pages() {
+        let index = meta.fences_at() + i;
+        let at = (i % FENCE_PAGES_AHEAD) as usize * PAGE_BYTES;
+        if at == 0 {
+            let pages = (meta.fence_pages() - i).min(FENCE_PAGES_AHEAD);
+            let offset = index * PAGE_BYTES as u64;
+            bytes.resize(pages as usize * PAGE_BYTES, 0);
+            file.read_exact_at(&mut bytes, offset)
+                .map_err(|error| read_error(path, offset, error))?;
+        }
+        let mut page: Page = [0; PAGE_BYTES];
+        page.copy_from_slice(&bytes[at..at + PAGE_BYTES]);
+        let expected = (blocks - fences.len()).min(FENCES_PER_PAGE);
+        // The last key of the page before, for the order.
+        keys.clear();
+        keys.extend(ends.map(|(_, highest)| highest));
+        let before = keys.len();
+        format::decode_fences(&page, identity, index, expected, &mut keys)
+            .map_err(|error| format_error(path, index, error))?;
+        for key in &keys[before..] {
+            fences.push(*key);
+            ends = Some((ends.map_or(*key, |(lowest, _)| lowest), *key));
+        }
+    }
+    Ok((fences, ends))
+}
+
 impl<P: Pointer> Run<P> {
     /// Opens a run and checks its header, footer and fences. Another run's header, or a file of
     /// another length, is `Corrupt`.
@@ -101,20 +150,10 @@ impl<P: Pointer> Run<P> {
         let meta = format::decode_footer::<P>(&footer, &identity, footer_page)
             .map_err(|error| format_error(path, footer_page, error))?;
 
-        // The number of blocks was checked against the file's length.
-        let mut fences = Vec::with_capacity(meta.data_blocks as usize);
-        for i in 0..meta.fence_pages() {
-            let index = 1 + meta.data_blocks + i;
-            let page = read_page(&*file, path, index, ReadMode::Blocking)?;
-            let expected = (meta.data_blocks as usize - fences.len()).min(FENCES_PER_PAGE);
-            format::decode_fences(&page, &identity, index, expected, &mut fences)
-                .map_err(|error| format_error(path, index, error))?;
-        }
-        let ends_fit = match (meta.keys, fences.first(), fences.last()) {
-            (Some((first, last)), Some(lowest), Some(highest)) => {
-                first == *lowest && *highest <= last
-            }
-            (None, None, None) => true,
+        let (fences, ends) = read_fences(&*file, path, &identity, &meta)?;
+        let ends_fit = match (meta.keys, ends) {
+            (Some((first, last)), Some((lowest, highest))) => first == lowest && highest <= last,
+            (None, None) => true,
             _ => false,
         };
         if !ends_fit {
@@ -153,14 +192,12 @@ impl<P: Pointer> Run<P> {
 
     /// The memory that the fences take, in bytes.
     pub fn memory_bytes(&self) -> usize {
-        self.fences.capacity() * size_of::<Key>()
+        self.fences.memory_bytes()
     }
 
     /// The block in which `key` is if it is anywhere.
     pub(super) fn block_of(&self, key: Key) -> Option<usize> {
-        self.fences
-            .partition_point(|fence| *fence <= key)
-            .checked_sub(1)
+        self.fences.count_upto(key).checked_sub(1)
     }
 
     pub(super) fn blocks(&self) -> usize {
@@ -176,11 +213,69 @@ impl<P: Pointer> Run<P> {
     }
 
     pub(super) fn block_offset(block: usize) -> u64 {
-        (1 + block as u64) * PAGE_BYTES as u64
+        format::block_page(block as u64) * PAGE_BYTES as u64
     }
 
     pub(super) fn read_block(&self, block: usize, mode: ReadMode) -> Result<Page> {
-        read_page(&*self.file, &self.path, 1 + block as u64, mode)
+        let index = format::block_page(block as u64);
+        read_page(&*self.file, &self.path, index, mode)
+    }
+
+    /// A block that is verified, from the cache or through it.
+    fn cached_block(&self, block: usize, mode: ReadMode, cache: &BlockCache) -> Result<Arc<Page>> {
+        let id = self.page_id(format::block_page(block as u64));
+        if let Some(page) = cache.get(id) {
+            return Ok(page);
+        }
+        self.load_block(block, mode, cache)
+    }
+
+    fn load_block(&self, block: usize, mode: ReadMode, cache: &BlockCache) -> Result<Arc<Page>> {
+        let page = self.read_block(block, mode)?;
+        self.check_block(block, &page)?;
+        let page = Arc::new(page);
+        let id = self.page_id(format::block_page(block as u64));
+        cache.insert(id, Arc::clone(&page));
+        Ok(page)
+    }
+
+    fn page_id(&self, index: u64) -> PageId {
+        PageId {
+            run: self.identity.number,
+            index,
+        }
+    }
+
+    /// Whether `key` may be in the block; `false` is certain. A filter that cannot be had is as good
+    /// as none: the block itself tells.
+    fn may_contain(&self, key: Key, block: usize, mode: ReadMode, cache: &BlockCache) -> bool {
+        let index = self.meta.filter_page(block as u64);
+        let id = self.page_id(index);
+        let page = match cache.get(id) {
+            Some(page) => page,
+            None => match self.read_filter(block, index, mode) {
+                Ok(page) => {
+                    let page = Arc::new(page);
+                    cache.insert(id, Arc::clone(&page));
+                    page
+                }
+                Err(IndexError::WouldBlock) => return true,
+                Err(_) => {
+                    cache.note_damaged_filter();
+                    return true;
+                }
+            },
+        };
+        filter::may_contain(&page, key, block)
+    }
+
+    fn read_filter(&self, block: usize, index: u64, mode: ReadMode) -> Result<Page> {
+        let page = read_page(&*self.file, &self.path, index, mode)?;
+        let first = block / BLOCKS_PER_FILTER * BLOCKS_PER_FILTER;
+        let expected = (self.blocks() - first).min(BLOCKS_PER_FILTER);
+        format::check_filter(&page, &self.identity, index, expected)
+            .map_err(|error| format_error(&self.path, index, error))?;
+        Ok(page)
     }
 
     /// Verifies a page that was read as this block.
@@ -189,7 +284,7 @@ impl<P: Pointer> Run<P> {
         block: usize,
         page: &'a Page,
     ) -> Result<format::Block<'a>> {
-        let index = 1 + block as u64;
+        let index = format::block_page(block as u64);
         format::Block::check::<P>(page, &self.identity, index)
             .map_err(|error| format_error(&self.path, index, error))
     }
@@ -202,25 +297,65 @@ impl<P: Pointer> Run<P> {
     ) -> Result<RunEntry<P>> {
         checked
             .entry(i)
-            .map_err(|error| format_error(&self.path, 1 + block as u64, error))
+            .map_err(|error| format_error(&self.path, format::block_page(block as u64), error))
     }
 
-    /// What the run holds of a document.
-    pub fn get(&self, key: Key, mode: ReadMode) -> Result<Option<(CommitTs, Option<P>)>> {
-        if self.meta.keys.is_none_or(|(_, last)| key > last) {
-            return Ok(None);
+    /// The block that tells of a document, if the run can hold it.
+    fn block_for(&self, key: Key) -> Option<usize> {
+        let (_, last) = self.meta.keys?;
+        if key > last {
+            return None;
         }
-        let Some(block) = self.block_of(key) else {
-            return Ok(None);
-        };
-        let page = self.read_block(block, mode)?;
-        let checked = self.check_block(block, &page)?;
+        self.block_of(key)
+    }
+
+    fn find_in(
+        &self,
+        block: usize,
+        checked: &format::Block<'_>,
+        key: Key,
+    ) -> Result<Option<(CommitTs, Option<P>)>> {
         let i = checked.lower_bound(key);
         if i == checked.entries() || checked.key(i) != key {
             return Ok(None);
         }
-        let entry = self.entry(block, &checked, i)?;
+        let entry = self.entry(block, checked, i)?;
         Ok(Some((entry.ts, entry.pointer)))
+    }
+
+    /// What the run holds of a document.
+    pub fn get(&self, key: Key, mode: ReadMode) -> Result<Option<(CommitTs, Option<P>)>> {
+        let Some(block) = self.block_for(key) else {
+            return Ok(None);
+        };
+        let page = self.read_block(block, mode)?;
+        self.find_in(block, &self.check_block(block, &page)?, key)
+    }
+
+    /// As [`Run::get`], with the help of what was read lately. A block that is not in memory is read
+    /// only if its filter does not exclude the document.
+    pub(crate) fn get_cached(
+        &self,
+        key: Key,
+        mode: ReadMode,
+        cache: &BlockCache,
+    ) -> Result<Option<(CommitTs, Option<P>)>> {
+        if !cache.is_on() {
+            return self.get(key, mode);
+        }
+        let Some(block) = self.block_for(key) else {
+            return Ok(None);
+        };
+        let id = self.page_id(format::block_page(block as u64));
+        let page = match cache.get(id) {
+            Some(page) => page,
+            None if !self.may_contain(key, block, mode, cache) => {
+                cache.note_filtered();
+                return Ok(None);
+            }
+            None => self.load_block(block, mode, cache)?,
+        };
+        self.find_in(block, &format::Block::checked::<P>(&page), key)
     }
 
     /// The beginning of `from..=to` in this direction: whole blocks until there are `items_max`
@@ -232,6 +367,50 @@ impl<P: Pointer> Run<P> {
         direction: Direction,
         items_max: usize,
         mode: ReadMode,
+    ) -> Result<RunChunk<P>> {
+        self.chunk_of(from, to, direction, items_max, |block, visit| {
+            let page = self.read_block(block, mode)?;
+            visit(&self.check_block(block, &page)?)
+        })
+    }
+
+    /// As [`Run::chunk`], with the help of what was read lately. Only a chunk of about a block leaves
+    /// anything behind: a long scan must not drive out what others use.
+    pub(crate) fn chunk_cached(
+        &self,
+        from: Key,
+        to: Key,
+        direction: Direction,
+        items_max: usize,
+        mode: ReadMode,
+        cache: &BlockCache,
+    ) -> Result<RunChunk<P>> {
+        if !cache.is_on() {
+            return self.chunk(from, to, direction, items_max, mode);
+        }
+        let keeps = items_max <= format::entries_per_block::<P>();
+        self.chunk_of(from, to, direction, items_max, |block, visit| {
+            let id = self.page_id(format::block_page(block as u64));
+            let page = match cache.peek(id) {
+                Some(page) => page,
+                None if keeps => self.cached_block(block, mode, cache)?,
+                None => {
+                    let page = self.read_block(block, mode)?;
+                    return visit(&self.check_block(block, &page)?);
+                }
+            };
+            visit(&format::Block::checked::<P>(&page))
+        })
+    }
+
+    /// `load` reads a block and hands it to what it is given.
+    fn chunk_of(
+        &self,
+        from: Key,
+        to: Key,
+        direction: Direction,
+        items_max: usize,
+        load: impl Fn(usize, &mut dyn FnMut(&format::Block<'_>) -> Result<()>) -> Result<()>,
     ) -> Result<RunChunk<P>> {
         let mut chunk = RunChunk {
             items: Vec::new(),
@@ -247,27 +426,33 @@ impl<P: Pointer> Run<P> {
         // `to` is not below the run's first key, so a block begins at or below it.
         let low = self.block_of(from).unwrap_or(0);
         let high = self.block_of(to).unwrap_or(0);
+        let mut is_full = false;
         for n in 0..=high - low {
             let block = match direction {
                 Direction::Ascending => low + n,
                 Direction::Descending => high - n,
             };
-            let page = self.read_block(block, mode)?;
-            let checked = self.check_block(block, &page)?;
-            let start = checked.lower_bound(from);
-            let end = to
-                .next()
-                .map_or(checked.entries(), |after| checked.lower_bound(after));
-            for i in 0..end.saturating_sub(start) {
-                if chunk.items.len() == items_max {
-                    chunk.complete_through = chunk.items.last().map(|entry| entry.key);
-                    return Ok(chunk);
+            load(block, &mut |checked| {
+                let start = checked.lower_bound(from);
+                let end = to
+                    .next()
+                    .map_or(checked.entries(), |after| checked.lower_bound(after));
+                for i in 0..end.saturating_sub(start) {
+                    if chunk.items.len() == items_max {
+                        is_full = true;
+                        return Ok(());
+                    }
+                    let i = match direction {
+                        Direction::Ascending => start + i,
+                        Direction::Descending => end - 1 - i,
+                    };
+                    chunk.items.push(self.entry(block, checked, i)?);
                 }
-                let i = match direction {
-                    Direction::Ascending => start + i,
-                    Direction::Descending => end - 1 - i,
-                };
-                chunk.items.push(self.entry(block, &checked, i)?);
+                Ok(())
+            })?;
+            if is_full {
+                chunk.complete_through = chunk.items.last().map(|entry| entry.key);
+                break;
             }
         }
         Ok(chunk)

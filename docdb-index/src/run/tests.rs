@@ -232,10 +232,12 @@ fn every_flipped_byte_is_seen() {
             }
         };
         let block = offset / PAGE_BYTES;
-        assert!(
-            (1..=run.meta().data_blocks as usize).contains(&block),
-            "{offset}"
-        );
+        let blocks = run.meta().data_blocks as usize;
+        if block == blocks + 1 {
+            check_with_damaged_filter(&run, &model);
+            continue;
+        }
+        assert!((1..=blocks).contains(&block), "{offset}");
         let mut seen = false;
         for (key, expected) in [model.first_key_value(), model.last_key_value()]
             .into_iter()
@@ -270,6 +272,116 @@ fn every_flipped_byte_is_seen() {
     let longer = [&original[..], &[0; PAGE_BYTES]].concat();
     vfs.write_file(&path(1), &longer).unwrap();
     assert!(open(&vfs, 1).is_err_and(|error| is_corrupt(&error)));
+}
+
+/// The filter of a run of one group is damaged: everything is found all the same, and what was used
+/// instead is counted.
+fn check_with_damaged_filter(run: &Run<Wide>, model: &Model) {
+    let cache = BlockCache::new(1 << 20);
+    for key in [model.first_key_value(), model.last_key_value()]
+        .into_iter()
+        .flatten()
+        .map(|(key, _)| *key)
+    {
+        for key in [Some(key), key.next()].into_iter().flatten() {
+            let found = run.get_cached(key, ReadMode::Blocking, &cache).unwrap();
+            assert_eq!(found, model.get(&key).copied());
+        }
+    }
+    assert_eq!(cache.filters_damaged(), run.meta().data_blocks);
+    assert_eq!(run.entries().filter(Result::is_ok).count(), model.len());
+}
+
+/// With a cache of any size everything is as without one.
+#[test]
+fn points_and_ranges_are_the_same_with_a_cache() {
+    let vfs = SimVfs::new(1);
+    let mut keys = keys();
+    keys.extend((0..6000_u64).map(|i| Key::new(7, i.wrapping_mul(0x9e37_79b9_7f4a_7c15))));
+    let model = model(keys, 1);
+    let run = run(&vfs, 1, &model);
+    assert!(run.meta().filter_pages() > 1);
+    for capacity in [0, 5_000, 60_000, 1 << 20] {
+        let cache = BlockCache::new(capacity);
+        for round in 0..2 {
+            for key in model.keys().step_by(if round == 0 { 1 } else { 7 }) {
+                for key in [Some(*key), key.next(), key.previous()]
+                    .into_iter()
+                    .flatten()
+                {
+                    let found = run.get_cached(key, ReadMode::Blocking, &cache).unwrap();
+                    assert_eq!(found, model.get(&key).copied(), "{key}");
+                }
+                assert!(cache.stats().bytes <= capacity + 16);
+            }
+            for direction in [Direction::Ascending, Direction::Descending] {
+                for max in [50, 5000] {
+                    let (from, to) = (Key::new(1, 100), Key::new(7, u64::MAX / 2));
+                    let mode = ReadMode::Blocking;
+                    let cached = run.chunk_cached(from, to, direction, max, mode, &cache);
+                    let plain = run.chunk(from, to, direction, max, mode);
+                    assert_eq!(cached.unwrap(), plain.unwrap());
+                }
+            }
+        }
+        let stats = cache.stats();
+        assert_eq!(stats.hits > 0, capacity > 0, "{stats:?}");
+        assert_eq!(cache.filters_damaged(), 0);
+    }
+}
+
+/// An id that is not in the run costs no block once its filter is in memory, but for one in fifty.
+#[test]
+fn absent_ids_cost_filters_and_no_blocks() {
+    let vfs = SimVfs::new(1);
+    let keys = (0..20_000_u64).map(|i| Key::new(1, i * 1000));
+    let run = run(&vfs, 1, &model(keys, 1));
+    let cache = BlockCache::new(1 << 20);
+    vfs.set_reads_count(true);
+    let before = vfs.op_count();
+    for i in 0..20_000_u64 {
+        let key = Key::new(1, i * 1000 + 500);
+        assert_eq!(
+            run.get_cached(key, ReadMode::Blocking, &cache).unwrap(),
+            None
+        );
+    }
+    let reads = vfs.op_count() - before;
+    // As every id asks a block that a false positive has loaded before, there are fewer by far.
+    assert!(
+        reads < run.meta().filter_pages() + run.meta().data_blocks,
+        "{reads}"
+    );
+    assert!(cache.filtered() > 5_000, "{}", cache.filtered());
+}
+
+/// What was verified when it was read stays so: damage on the device is not seen before the page is
+/// read again.
+#[test]
+fn damage_after_caching_is_no_error_and_before_it_is() {
+    let vfs = SimVfs::new(1);
+    let model = model(keys(), 1);
+    let run = run(&vfs, 1, &model);
+    let (first, second) = (Key::new(1, 10), Key::new(3, 0));
+    let cache = BlockCache::new(1 << 20);
+    let get = |key| run.get_cached(key, ReadMode::Blocking, &cache);
+    assert_eq!(get(first).unwrap(), model.get(&first).copied());
+    let mut bytes = vfs.read_file(&path(1)).unwrap();
+    for page in bytes.chunks_exact_mut(PAGE_BYTES).skip(1) {
+        page[100] ^= 1;
+    }
+    vfs.write_file(&path(1), &bytes).unwrap();
+    assert_eq!(get(first).unwrap(), model.get(&first).copied());
+    let block = Run::<Wide>::block_offset(run.blocks() - 1);
+    assert!(
+        matches!(get(second), Err(IndexError::Corrupt { path: p, offset, .. })
+        if p == path(1) && offset == block)
+    );
+    cache.forget(&[1]);
+    assert!(matches!(
+        get(first),
+        Err(IndexError::Corrupt { offset: 4096, .. })
+    ));
 }
 
 /// Every operation of writing a run failed once is reported; a run that was finished is there after

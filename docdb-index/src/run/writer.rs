@@ -6,8 +6,10 @@ use std::sync::Arc;
 use docdb_mvcc::CommitTs;
 use docdb_vfs::{OpenMode, Vfs, VfsFile};
 
-use super::RunEntry;
-use super::format::{self, FENCES_PER_PAGE, PAGE_BYTES, RunIdentity, RunMeta};
+use super::format::{
+    self, BLOCKS_PER_FILTER, FENCES_PER_PAGE, PAGE_BYTES, Page, RunIdentity, RunMeta,
+};
+use super::{RunEntry, filter};
 use crate::{IndexError, Key, Pointer, Result};
 
 /// How many bytes are gathered before they are written.
@@ -23,6 +25,9 @@ pub struct RunWriter<P> {
     buffer: Vec<u8>,
     written_len: u64,
     block: Vec<RunEntry<P>>,
+    /// Of the group of blocks that is being written.
+    filter: Box<Page>,
+    group_blocks: usize,
     fences: Vec<Key>,
     meta: RunMeta,
     failed: bool,
@@ -39,6 +44,8 @@ impl<P: Pointer> RunWriter<P> {
             buffer: format::encode_header::<P>(&identity).to_vec(),
             written_len: 0,
             block: Vec::with_capacity(format::entries_per_block::<P>()),
+            filter: Box::new([0; PAGE_BYTES]),
+            group_blocks: 0,
             fences: Vec::new(),
             meta: RunMeta {
                 entries: 0,
@@ -89,6 +96,7 @@ impl<P: Pointer> RunWriter<P> {
         if !self.block.is_empty() {
             self.end_block()?;
         }
+        self.end_group()?;
         let fences = std::mem::take(&mut self.fences);
         for fences in fences.chunks(FENCES_PER_PAGE) {
             let page = format::encode_fences(fences, &self.identity, self.next_page());
@@ -132,10 +140,31 @@ impl<P: Pointer> RunWriter<P> {
 
     fn end_block(&mut self) -> Result<()> {
         let page = format::encode_block(&self.block, &self.identity, self.next_page());
+        let number = self.fences.len();
+        for entry in &self.block {
+            filter::add(&mut self.filter, entry.key, number);
+        }
         self.fences
             .extend(self.block.first().map(|entry| entry.key));
         self.block.clear();
         self.meta.data_blocks += 1;
+        self.add_page(&page)?;
+        self.group_blocks += 1;
+        if self.group_blocks == BLOCKS_PER_FILTER {
+            self.end_group()?;
+        }
+        Ok(())
+    }
+
+    /// Writes the filter of the blocks since the last one, if there are any.
+    fn end_group(&mut self) -> Result<()> {
+        let blocks = std::mem::take(&mut self.group_blocks);
+        if blocks == 0 {
+            return Ok(());
+        }
+        let index = self.next_page();
+        format::seal_filter(&mut self.filter, blocks, &self.identity, index);
+        let page = std::mem::replace(&mut *self.filter, [0; PAGE_BYTES]);
         self.add_page(&page)
     }
 

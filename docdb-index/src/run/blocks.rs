@@ -1,0 +1,97 @@
+//! Pages of runs that were read and verified lately.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::format::{PAGE_BYTES, Page};
+use crate::cache::{ByteCache, CACHE_ENTRY_BYTES};
+use crate::{CacheStats, Resident};
+
+/// What a page takes in the cache, in bytes.
+pub const CACHED_PAGE_BYTES: u64 = PAGE_BYTES as u64 + 16 + CACHE_ENTRY_BYTES;
+
+impl Resident for Arc<Page> {
+    fn bytes(&self) -> usize {
+        PAGE_BYTES + 2 * size_of::<usize>()
+    }
+}
+
+/// A page: the run's number, which is never used again, and the page's index in it. What stands
+/// there never changes, so that no entry is ever out of date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct PageId {
+    pub(crate) run: u64,
+    pub(crate) index: u64,
+}
+
+/// The data blocks and filters of all runs of an index that were read lately. What is in it has been
+/// verified when it was read: a page that is damaged on the device afterwards is not noticed while
+/// it is here.
+#[derive(Debug)]
+pub struct BlockCache {
+    pages: ByteCache<PageId, Arc<Page>>,
+    filtered: AtomicU64,
+    filters_damaged: AtomicU64,
+}
+
+impl BlockCache {
+    /// A cache of at most `capacity` bytes; zero for none.
+    pub(crate) fn new(capacity: u64) -> Self {
+        Self {
+            pages: ByteCache::new(capacity, PAGE_BYTES as u64, true),
+            filtered: AtomicU64::new(0),
+            filters_damaged: AtomicU64::new(0),
+        }
+    }
+
+    /// Changes the most that it may take, in bytes. When this returns, it takes no more.
+    pub fn set_capacity(&self, capacity: u64) {
+        self.pages.set_capacity(capacity);
+    }
+
+    /// Its figures.
+    pub fn stats(&self) -> CacheStats {
+        self.pages.stats()
+    }
+
+    /// How often a filter saved the reading of a block.
+    pub fn filtered(&self) -> u64 {
+        self.filtered.load(Ordering::Relaxed)
+    }
+
+    /// How often a filter did not verify, or could not be read, and its block was read instead.
+    pub fn filters_damaged(&self) -> u64 {
+        self.filters_damaged.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_on(&self) -> bool {
+        self.pages.is_on()
+    }
+
+    pub(crate) fn get(&self, id: PageId) -> Option<Arc<Page>> {
+        self.pages.get(&id)
+    }
+
+    pub(crate) fn peek(&self, id: PageId) -> Option<Arc<Page>> {
+        self.pages.peek(&id)
+    }
+
+    pub(crate) fn insert(&self, id: PageId, page: Arc<Page>) {
+        self.pages.insert(id, page);
+    }
+
+    /// Gives up the pages of runs that nobody but readers under way will ask for.
+    pub(crate) fn forget(&self, runs: &[u64]) {
+        if !runs.is_empty() {
+            self.pages.retain(|id| !runs.contains(&id.run));
+        }
+    }
+
+    pub(super) fn note_filtered(&self) {
+        self.filtered.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn note_damaged_filter(&self) {
+        self.filters_damaged.fetch_add(1, Ordering::Relaxed);
+    }
+}
