@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use docdb_engine::vfs::{OpenMode, RealVfs, Vfs};
-use docdb_engine::{Db, DbOptions, Durability, ScanRequest, WriteOp};
+use docdb_engine::{CacheStats, Db, DbOptions, Durability, ScanRequest, WriteOp};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -183,7 +183,8 @@ fn measure(
 ) -> Result<(), Failure> {
     let mut options = DbOptions::default();
     options.memory_bytes_max = memory;
-    let _ = (blocks, documents);
+    options.block_cache_bytes_max = blocks;
+    options.document_cache_bytes_max = documents;
     let before = resident_bytes();
     let started = Instant::now();
     let db = Db::open_with(dir, options)?;
@@ -250,13 +251,22 @@ fn measure(
         Ok(scan.next_chunk(20, 1 << 20)?.len() as u64)
     })?;
     println!("  scans of 20: {short:.0}/s");
+    let resident = (resident_bytes().saturating_sub(before)) >> 20;
+    let stats = db.stats();
     println!(
-        "  resident: {} MiB more than before",
-        (resident_bytes() - before) >> 20
+        "  resident: {resident} MiB more than before; fences {} KiB; block cache {}; document cache {}",
+        stats.run_bytes >> 10,
+        cache(&stats.block_cache),
+        cache(&stats.document_cache)
     );
-    println!("  {:?}", db.stats());
     db.close()?;
     Ok(())
+}
+
+fn cache(stats: &CacheStats) -> String {
+    let share = stats.hits as f64 / (stats.hits + stats.misses).max(1) as f64;
+    let (bytes, capacity) = (stats.bytes >> 20, stats.capacity >> 20);
+    format!("{bytes} of {capacity} MiB, {:.0} % hits", share * 100.0)
 }
 
 fn points(db: &Db, plan: &Plan, seed: u64) -> Result<f64, Failure> {

@@ -172,6 +172,16 @@ impl Collections {
             .ok_or_else(|| Error::collection_missing(name))
     }
 
+    /// The number of the collection that bears `name` in a snapshot at `ts`.
+    pub(crate) fn id_at(&self, name: &str, ts: CommitTs) -> Result<u32> {
+        let map = self.map.read();
+        map.by_name
+            .get(name)
+            .and_then(|bearers| bearers.iter().rev().find(|c| c.exists_at(ts)))
+            .map(|collection| collection.id)
+            .ok_or_else(|| Error::collection_missing(name))
+    }
+
     /// The collection that bears `name` after everything installed.
     pub(crate) fn installed(&self, name: &str) -> Option<Arc<Collection>> {
         let map = self.map.read();

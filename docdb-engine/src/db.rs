@@ -15,6 +15,7 @@ use docdb_vfs::{DirLock, Vfs};
 use docdb_wal::{Lsn, Wal};
 use parking_lot::Mutex;
 
+use crate::caches::DocumentCache;
 use crate::checkpoint::Checkpointer;
 use crate::collections::Collections;
 use crate::commit::{BulkFile, Sequencer};
@@ -54,6 +55,7 @@ pub(crate) struct Inner {
     pub(crate) wal: Wal,
     pub(crate) index: DocIndex,
     pub(crate) store: DocStore,
+    pub(crate) documents: DocumentCache,
     pub(crate) collections: Collections,
     pub(crate) snapshots: SnapshotRegistry,
     pub(crate) installed_ts: AtomicU64,
@@ -159,6 +161,7 @@ impl Inner {
         self.index.release_retired(oldest);
         self.collections.forget_dropped(oldest);
         self.release_files(oldest);
+        self.fit_caches(self.delta_bytes() + self.admitted_bytes.load(Ordering::Relaxed));
     }
 
     pub(crate) fn request_maintenance(&self) {
@@ -283,7 +286,12 @@ impl Db {
             runs: index.runs as u64,
             delta_bytes: (index.active_bytes + index.frozen_bytes + index.retired_bytes) as u64,
             delta_bytes_max: inner.options.memory_bytes_max,
+            retired_bytes: index.retired_bytes as u64,
             run_bytes: index.run_bytes as u64,
+            block_cache: inner.index.block_cache().stats(),
+            document_cache: inner.documents.stats(),
+            blocks_filtered: inner.index.block_cache().filtered(),
+            filters_damaged: inner.index.block_cache().filters_damaged(),
             snapshots: (inner.snapshots.open_count() + inner.snapshots.lease_count()) as u64,
             oldest_snapshot: inner
                 .snapshots

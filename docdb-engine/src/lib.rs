@@ -2,6 +2,7 @@
 
 mod body;
 mod bulk_files;
+mod caches;
 mod checkpoint;
 mod collections;
 mod commit;
@@ -34,6 +35,7 @@ mod upkeep;
 pub use body::Body;
 pub use checkpoint::CheckpointReport;
 pub use db::Db;
+pub use docdb_index::CacheStats;
 pub use docdb_types::{DEFAULT_COLLECTION, ErrorClass, ErrorKind, limits};
 pub use docdb_vfs as vfs;
 pub use docdb_wal::{

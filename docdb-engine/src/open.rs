@@ -16,6 +16,7 @@ use docdb_wal::{FlushDriver, Lsn, Recovery, Replayed, WalOptions};
 use parking_lot::Mutex;
 
 use crate::bulk_files::BulkFiles;
+use crate::caches::DocumentCache;
 use crate::checkpoint::Checkpointer;
 use crate::collections::{Collection, Collections};
 use crate::commit::{BulkFile, Sequencer};
@@ -64,7 +65,7 @@ impl Db {
         let index_options = IndexOptions {
             shards: options.index_shards,
             hash_seed: random_seed(vfs.as_ref()),
-            ..IndexOptions::default()
+            block_cache_bytes: options.memory_bytes_max.min(options.block_cache_bytes_max),
         };
         let mut replay = Replay {
             index: Index::new(index_options, runs),
@@ -119,6 +120,7 @@ impl Db {
         }
         let inner = Inner {
             dir: dir.to_path_buf(),
+            documents: DocumentCache::new(&options),
             options,
             lock: Mutex::new(Some(lock)),
             installed_ts: AtomicU64::new(report.wal.last_lsn),
@@ -142,6 +144,7 @@ impl Db {
             report,
             vfs,
         };
+        inner.fit_caches(inner.delta_bytes());
         if dirty_since > 0 {
             inner.request_maintenance();
         }

@@ -25,9 +25,16 @@ pub struct DbOptions {
     pub checkpoint_wal_bytes: u64,
     /// A checkpoint is due when the oldest change that is only in the log is this old.
     pub checkpoint_interval: Duration,
-    /// Budget for documents and index entries that no checkpoint has written yet, in bytes. Writers
-    /// wait at it, then get MemoryLimit.
+    /// Budget for documents and index entries that no checkpoint has written yet, and, in what these
+    /// leave, for what is kept of data files and runs, in bytes. Writers wait at it, when nothing is
+    /// left, then get MemoryLimit.
     pub memory_bytes_max: u64,
+    /// The most of the budget that is used for run pages that were read lately, in bytes; 0 keeps
+    /// none.
+    pub block_cache_bytes_max: u64,
+    /// The most of the budget that is used for documents that were read lately, in bytes; 0 keeps
+    /// none.
+    pub document_cache_bytes_max: u64,
     /// Shards of the in-memory index; a power of two.
     pub index_shards: usize,
     /// Size of the first log segment in bytes; they double from there.
@@ -74,6 +81,8 @@ impl Default for DbOptions {
             checkpoint_wal_bytes: 64 << 20,
             checkpoint_interval: Duration::from_secs(30),
             memory_bytes_max: 256 << 20,
+            block_cache_bytes_max: u64::MAX,
+            document_cache_bytes_max: u64::MAX,
             index_shards: 256,
             segment_bytes_min: 256 << 10,
             segment_bytes_max: 64 << 20,

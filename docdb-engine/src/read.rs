@@ -161,7 +161,7 @@ impl Inner {
         ts: CommitTs,
         mode: ReadMode,
     ) -> Result<Option<Ready<Sought>>> {
-        let key = Key::new(self.collections.at(collection, ts)?.id, id);
+        let key = Key::new(self.collections.id_at(collection, ts)?, id);
         Ok(match self.index.get(key, ts, mode) {
             Ok(Lookup::Found(version)) => Some(Ready::Now((key, Some(version)))),
             Ok(Lookup::Absent) => Some(Ready::Now((key, None))),
@@ -185,6 +185,9 @@ impl Inner {
             id: key.id,
             version: version.ts.0,
         };
+        if let Some(kept) = self.documents.get(pointer.0) {
+            return Ok(Ready::Now(kept.into()));
+        }
         let mut pointer = pointer;
         for _ in 0..MOVED_TRIES {
             let read = match mode {
@@ -192,7 +195,10 @@ impl Inner {
                 ReadMode::NoWait => self.store.read_nowait(pointer.0, &frame),
             };
             match read {
-                Ok(Some(bytes)) => return Ok(Ready::Now(bytes.into())),
+                Ok(Some(bytes)) => {
+                    self.documents.offer(pointer.0, &bytes);
+                    return Ok(Ready::Now(bytes.into()));
+                }
                 Ok(None) => return Ok(Ready::WouldBlock),
                 // Compacted since the pointer was found: the document has another place.
                 Err(DataFileError::NoSuchFile { .. }) => {}

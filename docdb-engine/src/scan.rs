@@ -145,6 +145,10 @@ impl Inner {
         if let Some(held) = ahead.held(pointer, &frame) {
             return Ok(held?.into());
         }
+        // What a scan reads is not kept: it would drive out what others use.
+        if let Some(kept) = self.documents.peek(pointer) {
+            return Ok(kept.into());
+        }
         match ahead.read(&self.store, pointer, &frame) {
             Ok(body) => Ok(body.into()),
             // Compacted since the pointer was found: the document has another place.

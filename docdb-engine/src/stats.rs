@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use docdb_index::CacheStats;
+
 /// The state of a database.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
@@ -48,10 +50,20 @@ pub struct DbStats {
     pub runs: u64,
     /// Bytes in memory for documents and index entries that no checkpoint has written yet.
     pub delta_bytes: u64,
-    /// The budget for these, in bytes.
+    /// The budget for these, for the fences and for the caches, in bytes.
     pub delta_bytes_max: u64,
-    /// Bytes in memory for the index runs.
+    /// Bytes in memory, of `delta_bytes`, that only open snapshots and cursors need.
+    pub retired_bytes: u64,
+    /// Bytes in memory for the fences of the index runs.
     pub run_bytes: u64,
+    /// Pages of index runs that are kept in memory.
+    pub block_cache: CacheStats,
+    /// Documents of data files that are kept in memory.
+    pub document_cache: CacheStats,
+    /// How often a run's filter saved the reading of a block.
+    pub blocks_filtered: u64,
+    /// How often a run's filter was damaged or could not be read, and the block was read instead.
+    pub filters_damaged: u64,
     /// Snapshots open, cursors' leases included.
     pub snapshots: u64,
     /// Age of the oldest of them.

@@ -84,14 +84,15 @@ impl Inner {
     }
 
     fn try_admit(&self, bytes: u64) -> Option<Permit<'_>> {
-        let room = self
-            .options
-            .memory_bytes_max
-            .checked_sub(self.delta_bytes())?;
+        let delta_bytes = self.delta_bytes();
+        let room = self.options.memory_bytes_max.checked_sub(delta_bytes)?;
         let admit = |admitted: u64| admitted.checked_add(bytes).filter(|sum| *sum <= room);
-        self.admitted_bytes
+        let before = self
+            .admitted_bytes
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, admit)
             .ok()?;
+        // The caches have what is left, and no more.
+        self.make_room(delta_bytes + before + bytes);
         Some(Permit { inner: self, bytes })
     }
 

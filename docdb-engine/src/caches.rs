@@ -1,0 +1,160 @@
+//! What is kept of data files and runs in memory, in what the budget leaves.
+//!
+//! One budget holds what no checkpoint has written yet, the fences of the runs, and two caches. What
+//! must be in memory comes first: whenever a commit asks for room, the caches are cut to what is then
+//! left, in steps, so that most commits cut nothing. A checkpoint gives them room again.
+//!
+//! Of what is left, run pages get as much as they all together take, but three quarters at most,
+//! and documents the rest: a lookup that finds its page in memory but not its document costs one
+//! small read, and one page serves a hundred documents.
+
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+
+use docdb_datafile::FilePtr;
+use docdb_index::{ByteCache, CACHED_PAGE_BYTES, CacheStats};
+use parking_lot::Mutex;
+
+use crate::db::Inner;
+use crate::options::DbOptions;
+
+/// The budget is given to what must be in memory in so many steps.
+const STEPS: u64 = 128;
+/// What a document takes, about, in bytes.
+const DOCUMENT_BYTES: u64 = 512;
+/// How many misses lie between two for the same document, at most, for it to be kept.
+const MISSES_REMEMBERED: usize = 1 << 15;
+
+/// A document's place. Numbers of files are never used again, and what is durable in a file never
+/// changes, so that no entry is ever out of date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct DocKey {
+    file: u32,
+    offset: u64,
+}
+
+impl From<FilePtr> for DocKey {
+    fn from(ptr: FilePtr) -> DocKey {
+        DocKey {
+            file: ptr.file,
+            offset: ptr.offset,
+        }
+    }
+}
+
+/// Documents of data files that were read lately, verified when they were read.
+///
+/// While there is room every document that is read is kept. Once there is none, a document is kept
+/// when it is missed twice in a short time: else those that are read once would spend more on driving
+/// one another out than they save.
+#[derive(Debug)]
+pub(crate) struct DocumentCache {
+    documents: ByteCache<DocKey, Arc<[u8]>>,
+    /// Of documents that were missed lately a part of the hash, at places that another part chooses.
+    missed: OnceLock<Box<[AtomicU16]>>,
+    /// The steps of the budget that were taken when the caches were last cut to fit.
+    fitted: AtomicU64,
+    fitting: Mutex<()>,
+}
+
+impl DocumentCache {
+    /// An empty cache for a database with these options. Its capacity is that of the whole budget:
+    /// [`Inner::fit_caches`] sets it.
+    pub(crate) fn new(options: &DbOptions) -> DocumentCache {
+        let capacity = options
+            .memory_bytes_max
+            .min(options.document_cache_bytes_max);
+        DocumentCache {
+            documents: ByteCache::new(capacity, DOCUMENT_BYTES, false),
+            missed: OnceLock::new(),
+            fitted: AtomicU64::new(u64::MAX),
+            fitting: Mutex::new(()),
+        }
+    }
+
+    /// The document at that place, if it is here.
+    pub(crate) fn get(&self, ptr: FilePtr) -> Option<Arc<[u8]>> {
+        self.documents.get(&ptr.into())
+    }
+
+    /// As [`DocumentCache::get`], and no use of the document.
+    pub(crate) fn peek(&self, ptr: FilePtr) -> Option<Arc<[u8]>> {
+        self.documents.peek(&ptr.into())
+    }
+
+    /// Keeps a document that was read after [`DocumentCache::get`] did not have it, if it seems worth
+    /// it.
+    pub(crate) fn offer(&self, ptr: FilePtr, body: &Arc<[u8]>) {
+        if self.documents.is_on() && (!self.documents.has_evicted() || self.was_missed(ptr)) {
+            self.documents.insert(ptr.into(), Arc::clone(body));
+        }
+    }
+
+    /// Gives up the documents of data files that were removed.
+    pub(crate) fn forget_files(&self, files: &[u32]) {
+        if !files.is_empty() {
+            self.documents.retain(|key| !files.contains(&key.file));
+        }
+    }
+
+    pub(crate) fn stats(&self) -> CacheStats {
+        self.documents.stats()
+    }
+
+    /// Whether the document was missed lately; notes that it is missed now.
+    fn was_missed(&self, ptr: FilePtr) -> bool {
+        let missed = self
+            .missed
+            .get_or_init(|| (0..MISSES_REMEMBERED).map(|_| AtomicU16::new(0)).collect());
+        let mixed =
+            (ptr.offset ^ u64::from(ptr.file).rotate_left(40)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mark = (mixed >> 32) as u16 | 1;
+        let place = (mixed >> 48) as usize % MISSES_REMEMBERED;
+        missed
+            .get(place)
+            .is_some_and(|last| last.swap(mark, Ordering::Relaxed) == mark)
+    }
+}
+
+impl Inner {
+    /// Cuts the caches to what the budget leaves if `needed` bytes are taken by what no checkpoint has
+    /// written. Returns at once if that is the same step as before.
+    pub(crate) fn make_room(&self, needed: u64) {
+        let step = (self.options.memory_bytes_max / STEPS).max(1);
+        if self.documents.fitted.load(Ordering::Relaxed) != needed.div_ceil(step) {
+            self.fit_caches(needed);
+        }
+    }
+
+    /// Divides among the caches what the budget leaves, when that or the runs may have changed.
+    pub(crate) fn fit_caches(&self, needed: u64) {
+        let options = &self.options;
+        let _turn = self.documents.fitting.lock();
+        let step = (options.memory_bytes_max / STEPS).max(1);
+        let steps = needed.div_ceil(step);
+        let fences = self.index.stats().run_bytes as u64;
+        let left = options
+            .memory_bytes_max
+            .saturating_sub(steps.saturating_mul(step))
+            .saturating_sub(fences);
+        let pages: u64 = self
+            .index
+            .runs()
+            .iter()
+            .map(|run| run.meta().data_blocks + run.meta().filter_pages())
+            .sum();
+        // A quarter more than they are: the parts of the cache do not fill up evenly.
+        let pages_bytes = (pages * CACHED_PAGE_BYTES) / 4 * 5;
+        let blocks = pages_bytes
+            .min(left / 4 * 3)
+            .min(options.block_cache_bytes_max);
+        let documents = (left - blocks).min(options.document_cache_bytes_max);
+        // What shrinks does so before the other grows.
+        let cache = self.index.block_cache();
+        cache.set_capacity(blocks.min(cache.stats().capacity));
+        self.documents.documents.set_capacity(documents);
+        cache.set_capacity(blocks);
+        self.documents.fitted.store(steps, Ordering::Relaxed);
+    }
+}
