@@ -1,5 +1,7 @@
 //! Bodies read in the order of a scan.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 use std::path::{Path, PathBuf};
 
 use docdb_datafile::{

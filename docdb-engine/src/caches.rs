@@ -13,7 +13,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 
 use docdb_datafile::FilePtr;
-use docdb_index::{ByteCache, CACHED_PAGE_BYTES, CacheStats};
+use docdb_index::{ByteCache, CacheStats};
 use parking_lot::Mutex;
 
 use crate::db::Inner;
@@ -66,7 +66,7 @@ impl DocumentCache {
             .memory_bytes_max
             .min(options.document_cache_bytes_max);
         DocumentCache {
-            documents: ByteCache::new(capacity, DOCUMENT_BYTES, false),
+            documents: ByteCache::new(capacity, DOCUMENT_BYTES),
             missed: OnceLock::new(),
             fitted: AtomicU64::new(u64::MAX),
             fitting: Mutex::new(()),
@@ -144,14 +144,13 @@ impl Inner {
             .iter()
             .map(|run| run.meta().data_blocks + run.meta().filter_pages())
             .sum();
-        // A quarter more than they are: the parts of the cache do not fill up evenly.
-        let pages_bytes = (pages * CACHED_PAGE_BYTES) / 4 * 5;
-        let blocks = pages_bytes
+        let cache = self.index.block_cache();
+        let blocks = cache
+            .capacity_for(pages)
             .min(left / 4 * 3)
             .min(options.block_cache_bytes_max);
         let documents = (left - blocks).min(options.document_cache_bytes_max);
         // What shrinks does so before the other grows.
-        let cache = self.index.block_cache();
         cache.set_capacity(blocks.min(cache.stats().capacity));
         self.documents.documents.set_capacity(documents);
         cache.set_capacity(blocks);

@@ -50,6 +50,9 @@ fn options() -> DbOptions {
     options.data_file_bytes_max = 128 << 10;
     options.runs_max = 2;
     options.index_shards = 8;
+    // Less than there is, so that pages and documents come and go.
+    options.block_cache_bytes_max = 10 << 10;
+    options.document_cache_bytes_max = 4 << 10;
     options
 }
 

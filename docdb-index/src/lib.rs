@@ -16,9 +16,8 @@ pub use error::{IndexError, Result};
 pub use index::{Index, IndexOptions, IndexStats, Lookup, Seen};
 pub use key::{Direction, Key};
 pub use run::{
-    BlockCache, CACHED_PAGE_BYTES, Merge, MergeStats, Probe, ReadMode, Run, RunChunk, RunEntry,
-    RunIdentity, RunMeta, RunWriter, Winners, format, merge_runs, parse_run_file_name,
-    run_file_name,
+    BlockCache, Merge, MergeStats, Probe, ReadMode, Run, RunChunk, RunEntry, RunIdentity, RunMeta,
+    RunWriter, Winners, format, merge_runs, parse_run_file_name, run_file_name,
 };
 pub use scan::Scan;
 pub use version::{Place, Pointer, Resident, Version};

@@ -4,13 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::format::{PAGE_BYTES, Page};
-use crate::cache::{ByteCache, CACHE_ENTRY_BYTES};
+use crate::cache::ByteCache;
 use crate::{CacheStats, Resident};
 
-/// What a page takes in the cache, in bytes.
-pub const CACHED_PAGE_BYTES: u64 = PAGE_BYTES as u64 + 16 + CACHE_ENTRY_BYTES;
+/// A page that was verified, and how many entries it says it has: to ask the page itself would touch
+/// one more line of memory.
+#[derive(Debug, Clone)]
+pub(crate) struct VerifiedPage {
+    pub(crate) page: Arc<Page>,
+    pub(crate) entries: u16,
+}
 
-impl Resident for Arc<Page> {
+impl Resident for VerifiedPage {
     fn bytes(&self) -> usize {
         PAGE_BYTES + 2 * size_of::<usize>()
     }
@@ -29,7 +34,7 @@ pub(crate) struct PageId {
 /// it is here.
 #[derive(Debug)]
 pub struct BlockCache {
-    pages: ByteCache<PageId, Arc<Page>>,
+    pages: ByteCache<PageId, VerifiedPage>,
     filtered: AtomicU64,
     filters_damaged: AtomicU64,
 }
@@ -38,7 +43,7 @@ impl BlockCache {
     /// A cache of at most `capacity` bytes; zero for none.
     pub(crate) fn new(capacity: u64) -> Self {
         Self {
-            pages: ByteCache::new(capacity, PAGE_BYTES as u64, true),
+            pages: ByteCache::new(capacity, PAGE_BYTES as u64),
             filtered: AtomicU64::new(0),
             filters_damaged: AtomicU64::new(0),
         }
@@ -47,6 +52,11 @@ impl BlockCache {
     /// Changes the most that it may take, in bytes. When this returns, it takes no more.
     pub fn set_capacity(&self, capacity: u64) {
         self.pages.set_capacity(capacity);
+    }
+
+    /// The capacity at which so many pages find room, or nearly all of them, in bytes.
+    pub fn capacity_for(&self, pages: u64) -> u64 {
+        self.pages.capacity_for(pages, PAGE_BYTES as u64 + 16)
     }
 
     /// Its figures.
@@ -68,15 +78,24 @@ impl BlockCache {
         self.pages.is_on()
     }
 
-    pub(crate) fn get(&self, id: PageId) -> Option<Arc<Page>> {
+    /// What `look` makes of the page, if that is here. `look` must not call the cache.
+    pub(crate) fn get_with<T>(
+        &self,
+        id: PageId,
+        look: impl FnOnce(&VerifiedPage) -> T,
+    ) -> Option<T> {
+        self.pages.get_with(&id, look)
+    }
+
+    pub(crate) fn get(&self, id: PageId) -> Option<VerifiedPage> {
         self.pages.get(&id)
     }
 
-    pub(crate) fn peek(&self, id: PageId) -> Option<Arc<Page>> {
+    pub(crate) fn peek(&self, id: PageId) -> Option<VerifiedPage> {
         self.pages.peek(&id)
     }
 
-    pub(crate) fn insert(&self, id: PageId, page: Arc<Page>) {
+    pub(crate) fn insert(&self, id: PageId, page: VerifiedPage) {
         self.pages.insert(id, page);
     }
 

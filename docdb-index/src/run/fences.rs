@@ -41,6 +41,15 @@ impl Fences {
             + self.collections.capacity() * size_of::<(u32, usize)>()
     }
 
+    /// Where `key` is in its block of `len` entries, if they are evenly spread up to the next block.
+    pub(super) fn guess_in(&self, block: usize, key: Key, len: usize) -> usize {
+        match (self.ids.get(block), self.ids.get(block + 1)) {
+            // Another collection's ids make a bad guess, and a guess is all it is.
+            (Some(first), Some(next)) => search::guess_id(*first, *next, len + 1, key.id),
+            _ => len / 2,
+        }
+    }
+
     /// How many keys are at or below `key`.
     pub(super) fn count_upto(&self, key: Key) -> usize {
         let after = self

@@ -335,18 +335,18 @@ impl<'a> Block<'a> {
     /// Checks the checksum and the number of entries; the entries are checked as they are decoded.
     pub fn check<P: Pointer>(page: &'a Page, identity: &RunIdentity, index: u64) -> Result<Self> {
         check_crc(page, identity, index)?;
-        let block = Self::checked::<P>(page);
-        if block.len == 0 || block.len > entries_per_block::<P>() {
+        let len = u16_at(page, 4);
+        if len == 0 || usize::from(len) > entries_per_block::<P>() {
             return Err(FormatError::Corrupt("the number of entries is wrong"));
         }
-        Ok(block)
+        Ok(Self::checked::<P>(page, len))
     }
 
-    /// A page that [`Block::check`] has accepted before.
-    pub fn checked<P: Pointer>(page: &'a Page) -> Self {
+    /// A page that [`Block::check`] has accepted before, with that many entries.
+    pub fn checked<P: Pointer>(page: &'a Page, entries: u16) -> Self {
         Self {
             page,
-            len: usize::from(u16_at(page, 4)),
+            len: usize::from(entries),
             entry_bytes: entry_bytes::<P>(),
         }
     }
@@ -367,10 +367,11 @@ impl<'a> Block<'a> {
 
     /// The first entry whose key is not below `key`; [`Block::entries`] if there is none.
     pub fn lower_bound(&self, key: Key) -> usize {
-        let guess = match self.len.checked_sub(1) {
-            Some(last) => search::guess(self.key(0), self.key(last), self.len, key),
-            None => 0,
-        };
+        self.lower_bound_near(key, self.len / 2)
+    }
+
+    /// As [`Block::lower_bound`], fast if that is `guess`.
+    pub fn lower_bound_near(&self, key: Key, guess: usize) -> usize {
         search::partition(self.len, guess, |i| self.key(i) < key)
     }
 

@@ -11,7 +11,7 @@ mod reader;
 mod search;
 mod writer;
 
-pub use blocks::{BlockCache, CACHED_PAGE_BYTES};
+pub use blocks::BlockCache;
 pub use format::{RunIdentity, RunMeta};
 pub use merge::{Merge, MergeStats, Winners, merge_runs};
 pub use probe::Probe;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use docdb_mvcc::CommitTs;
 use docdb_vfs::{IoError, OpenMode, Vfs, VfsFile};
 
-use super::blocks::{BlockCache, PageId};
+use super::blocks::{BlockCache, PageId, VerifiedPage};
 use super::cursor::RunCursor;
 use super::fences::Fences;
 use super::format::{
@@ -222,7 +222,12 @@ impl<P: Pointer> Run<P> {
     }
 
     /// A block that is verified, from the cache or through it.
-    fn cached_block(&self, block: usize, mode: ReadMode, cache: &BlockCache) -> Result<Arc<Page>> {
+    fn cached_block(
+        &self,
+        block: usize,
+        mode: ReadMode,
+        cache: &BlockCache,
+    ) -> Result<VerifiedPage> {
         let id = self.page_id(format::block_page(block as u64));
         if let Some(page) = cache.get(id) {
             return Ok(page);
@@ -230,12 +235,15 @@ impl<P: Pointer> Run<P> {
         self.load_block(block, mode, cache)
     }
 
-    fn load_block(&self, block: usize, mode: ReadMode, cache: &BlockCache) -> Result<Arc<Page>> {
+    fn load_block(&self, block: usize, mode: ReadMode, cache: &BlockCache) -> Result<VerifiedPage> {
         let page = self.read_block(block, mode)?;
-        self.check_block(block, &page)?;
-        let page = Arc::new(page);
+        let entries = self.check_block(block, &page)?.entries() as u16;
+        let page = VerifiedPage {
+            page: Arc::new(page),
+            entries,
+        };
         let id = self.page_id(format::block_page(block as u64));
-        cache.insert(id, Arc::clone(&page));
+        cache.insert(id, page.clone());
         Ok(page)
     }
 
@@ -251,22 +259,26 @@ impl<P: Pointer> Run<P> {
     fn may_contain(&self, key: Key, block: usize, mode: ReadMode, cache: &BlockCache) -> bool {
         let index = self.meta.filter_page(block as u64);
         let id = self.page_id(index);
-        let page = match cache.get(id) {
-            Some(page) => page,
-            None => match self.read_filter(block, index, mode) {
-                Ok(page) => {
-                    let page = Arc::new(page);
-                    cache.insert(id, Arc::clone(&page));
-                    page
-                }
-                Err(IndexError::WouldBlock) => return true,
-                Err(_) => {
-                    cache.note_damaged_filter();
-                    return true;
-                }
-            },
-        };
-        filter::may_contain(&page, key, block)
+        let look = |page: &Page| filter::may_contain(page, key, block);
+        if let Some(answer) = cache.get_with(id, |found| look(&found.page)) {
+            return answer;
+        }
+        match self.read_filter(block, index, mode) {
+            Ok(page) => {
+                let answer = look(&page);
+                let page = VerifiedPage {
+                    page: Arc::new(page),
+                    entries: 0,
+                };
+                cache.insert(id, page);
+                answer
+            }
+            Err(IndexError::WouldBlock) => true,
+            Err(_) => {
+                cache.note_damaged_filter();
+                true
+            }
+        }
     }
 
     fn read_filter(&self, block: usize, index: u64, mode: ReadMode) -> Result<Page> {
@@ -315,7 +327,8 @@ impl<P: Pointer> Run<P> {
         checked: &format::Block<'_>,
         key: Key,
     ) -> Result<Option<(CommitTs, Option<P>)>> {
-        let i = checked.lower_bound(key);
+        let guess = self.fences.guess_in(block, key, checked.entries());
+        let i = checked.lower_bound_near(key, guess);
         if i == checked.entries() || checked.key(i) != key {
             return Ok(None);
         }
@@ -347,15 +360,18 @@ impl<P: Pointer> Run<P> {
             return Ok(None);
         };
         let id = self.page_id(format::block_page(block as u64));
-        let page = match cache.get(id) {
-            Some(page) => page,
-            None if !self.may_contain(key, block, mode, cache) => {
-                cache.note_filtered();
-                return Ok(None);
-            }
-            None => self.load_block(block, mode, cache)?,
+        let look = |found: &VerifiedPage| {
+            let checked = format::Block::checked::<P>(&found.page, found.entries);
+            self.find_in(block, &checked, key)
         };
-        self.find_in(block, &format::Block::checked::<P>(&page), key)
+        if let Some(found) = cache.get_with(id, look) {
+            return found;
+        }
+        if !self.may_contain(key, block, mode, cache) {
+            cache.note_filtered();
+            return Ok(None);
+        }
+        look(&self.load_block(block, mode, cache)?)
     }
 
     /// The beginning of `from..=to` in this direction: whole blocks until there are `items_max`
@@ -391,15 +407,15 @@ impl<P: Pointer> Run<P> {
         let keeps = items_max <= format::entries_per_block::<P>();
         self.chunk_of(from, to, direction, items_max, |block, visit| {
             let id = self.page_id(format::block_page(block as u64));
-            let page = match cache.peek(id) {
-                Some(page) => page,
+            let found = match cache.peek(id) {
+                Some(found) => found,
                 None if keeps => self.cached_block(block, mode, cache)?,
                 None => {
                     let page = self.read_block(block, mode)?;
                     return visit(&self.check_block(block, &page)?);
                 }
             };
-            visit(&format::Block::checked::<P>(&page))
+            visit(&format::Block::checked::<P>(&found.page, found.entries))
         })
     }
 

@@ -1,16 +1,5 @@
 //! Finding a place in what is sorted, when its ends tell about where it is.
 
-use crate::Key;
-
-/// Where `key` is among `len` keys from `first` to `last`, if they are evenly spread.
-pub(super) fn guess(first: Key, last: Key, len: usize, key: Key) -> usize {
-    if first.collection == last.collection && key.collection == first.collection {
-        guess_id(first.id, last.id, len, key.id)
-    } else {
-        len / 2
-    }
-}
-
 /// Where `id` is among `len` ids from `first` to `last`, if they are evenly spread; exact for ids
 /// without gaps, up to 2^52 of them.
 pub(super) fn guess_id(first: u64, last: u64, len: usize, id: u64) -> usize {
