@@ -205,7 +205,10 @@ fn measure(
 
     for turn in ["cold", "warm"] {
         let point = points(&db, plan, 1)?;
-        println!("  point reads, caches {turn}: {point:.0}/s");
+        println!(
+            "  point reads, caches {turn}: {point:.0}/s; resident {} MiB",
+            resident_bytes().saturating_sub(before) >> 20
+        );
     }
     let two: f64 = std::thread::scope(|scope| {
         let threads: Vec<_> = (1..=2)
@@ -222,7 +225,10 @@ fn measure(
         });
         rates.sum::<Result<f64, Failure>>()
     })?;
-    println!("  point reads, 2 threads: {two:.0}/s");
+    println!(
+        "  point reads, 2 threads: {two:.0}/s; resident {} MiB",
+        resident_bytes().saturating_sub(before) >> 20
+    );
     let mut random = Random(7);
     let absent = rate(|| {
         let id = plan.id(plan.documents + random.below(1 << 40));

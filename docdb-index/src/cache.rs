@@ -126,24 +126,35 @@ impl<K: Eq + Hash, V: Resident> Table<K, V> {
     }
 
     /// Returns whether others had to give way for want of bytes.
-    fn insert(&mut self, hasher: &RandomState, hash: u64, key: K, value: V) -> bool {
-        let weight = weight(&value);
+    fn insert(
+        &mut self,
+        hasher: &RandomState,
+        hash: u64,
+        key: K,
+        bytes: u64,
+        make: impl FnOnce(Option<V>) -> V,
+    ) -> bool {
+        let weight = bytes + CACHE_ENTRY_BYTES;
         if weight > self.capacity {
             return false;
         }
         if let Some((index, way)) = self.find(hash, &key) {
             self.remove(index, way);
         }
-        let mut evicted = false;
-        while self.bytes + weight > self.capacity && self.evict() {
-            evicted = true;
+        let mut evicted = None;
+        while self.bytes + weight > self.capacity {
+            match self.evict() {
+                Some(value) => evicted = Some(value),
+                None => break,
+            }
         }
         if self.entries * 8 >= self.sets.len() * WAYS * 5 {
             let sets = self.sets.len() + self.sets.len() / 2 + 1;
             self.rebuild(hasher, sets);
         }
-        self.put(hash, key, value);
-        evicted
+        let has_evicted = evicted.is_some();
+        self.put(hash, key, make(evicted));
+        has_evicted
     }
 
     /// Puts what is not there into one of its sets, in place of another if both are full. Returns the
@@ -168,20 +179,20 @@ impl<K: Eq + Hash, V: Resident> Table<K, V> {
         (index, way)
     }
 
-    fn remove(&mut self, index: usize, way: usize) {
+    fn remove(&mut self, index: usize, way: usize) -> Option<V> {
         let set = &mut self.sets[index];
         set.tags[way] = 0;
         *set.used.get_mut() &= !(1 << way);
-        if let Some((_, value)) = set.slots[way].take() {
-            self.bytes -= weight(&value);
-            self.entries -= 1;
-        }
+        let (_, value) = set.slots[way].take()?;
+        self.bytes -= weight(&value);
+        self.entries -= 1;
+        Some(value)
     }
 
-    /// Removes the next value that was not used; `false` if there is none at all.
-    fn evict(&mut self) -> bool {
+    /// Removes the next value that was not used; `None` if there is none at all.
+    fn evict(&mut self) -> Option<V> {
         if self.entries == 0 {
-            return false;
+            return None;
         }
         let slots = self.sets.len() * WAYS;
         // Twice round: the first time may only clear the marks of use.
@@ -193,11 +204,10 @@ impl<K: Eq + Hash, V: Resident> Table<K, V> {
             if *set.used.get_mut() & bit != 0 {
                 *set.used.get_mut() &= !bit;
             } else if set.slots[way].is_some() {
-                self.remove(index, way);
-                return true;
+                return self.remove(index, way);
             }
         }
-        false
+        None
     }
 
     fn rebuild(&mut self, hasher: &RandomState, sets: usize) {
@@ -220,7 +230,7 @@ impl<K: Eq + Hash, V: Resident> Table<K, V> {
 
     fn set_capacity(&mut self, hasher: &RandomState, capacity: u64) {
         self.capacity = capacity;
-        while self.bytes > self.capacity && self.evict() {}
+        while self.bytes > self.capacity && self.evict().is_some() {}
         // Slots that nothing will fill for long are given back.
         let wanted = self.entries / (WAYS / 2) + 1;
         if self.sets.len() > 4 * wanted {
@@ -343,12 +353,19 @@ impl<K: Eq + Hash, V: Resident> ByteCache<K, V> {
 
     /// Keeps a value, if it is not too large.
     pub fn insert(&self, key: K, value: V) {
+        self.insert_with(key, value.bytes() as u64, |_| value);
+    }
+
+    /// As [`ByteCache::insert`], of a value of so many bytes that `make` may build in the memory of one
+    /// that gives way for it. Values of one size that are built so stay in the memory that the first
+    /// ones took; an allocator that threads share in parts may need twice as much otherwise.
+    pub fn insert_with(&self, key: K, bytes: u64, make: impl FnOnce(Option<V>) -> V) {
         if !self.is_on() {
             return;
         }
         let hash = self.hasher.hash_one(&key);
         let mut table = self.shard(hash).table.write();
-        if table.insert(&self.hasher, hash, key, value) {
+        if table.insert(&self.hasher, hash, key, bytes, make) {
             self.has_evicted.store(true, Ordering::Relaxed);
         }
     }

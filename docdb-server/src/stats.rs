@@ -66,12 +66,23 @@ fn memory_of_all(databases: &[(String, DbStats)]) -> Value {
     json!({ "total": total, "databases": by_database })
 }
 
-/// The memory of a database by part, in bytes.
+/// The memory of a database by part, in bytes, and how often its caches served.
 fn memory(stats: &DbStats) -> Value {
     json!({
         "delta_bytes": stats.delta_bytes,
         "delta_bytes_max": stats.delta_bytes_max,
+        "retired_bytes": stats.retired_bytes,
         "run_bytes": stats.run_bytes,
+        "block_cache_bytes": stats.block_cache.bytes,
+        "block_cache_bytes_max": stats.block_cache.capacity,
+        "block_cache_hits": stats.block_cache.hits,
+        "block_cache_misses": stats.block_cache.misses,
+        "blocks_filtered": stats.blocks_filtered,
+        "filters_damaged": stats.filters_damaged,
+        "document_cache_bytes": stats.document_cache.bytes,
+        "document_cache_bytes_max": stats.document_cache.capacity,
+        "document_cache_hits": stats.document_cache.hits,
+        "document_cache_misses": stats.document_cache.misses,
     })
 }
 

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::format::{PAGE_BYTES, Page};
+use super::format::{Block, PAGE_BYTES, Page};
 use crate::cache::ByteCache;
-use crate::{CacheStats, Resident};
+use crate::{CacheStats, Pointer, Resident};
 
 /// A page that was verified, and how many entries it says it has: to ask the page itself would touch
 /// one more line of memory.
@@ -15,9 +15,18 @@ pub(crate) struct VerifiedPage {
     pub(crate) entries: u16,
 }
 
+impl VerifiedPage {
+    const BYTES: u64 = PAGE_BYTES as u64 + 16;
+
+    /// The data block that it is.
+    pub(super) fn block<P: Pointer>(&self) -> Block<'_> {
+        Block::checked::<P>(&self.page, self.entries)
+    }
+}
+
 impl Resident for VerifiedPage {
     fn bytes(&self) -> usize {
-        PAGE_BYTES + 2 * size_of::<usize>()
+        Self::BYTES as usize
     }
 }
 
@@ -56,7 +65,7 @@ impl BlockCache {
 
     /// The capacity at which so many pages find room, or nearly all of them, in bytes.
     pub fn capacity_for(&self, pages: u64) -> u64 {
-        self.pages.capacity_for(pages, PAGE_BYTES as u64 + 16)
+        self.pages.capacity_for(pages, VerifiedPage::BYTES)
     }
 
     /// Its figures.
@@ -87,16 +96,23 @@ impl BlockCache {
         self.pages.get_with(&id, look)
     }
 
-    pub(crate) fn get(&self, id: PageId) -> Option<VerifiedPage> {
-        self.pages.get(&id)
-    }
-
     pub(crate) fn peek(&self, id: PageId) -> Option<VerifiedPage> {
         self.pages.peek(&id)
     }
 
-    pub(crate) fn insert(&self, id: PageId, page: VerifiedPage) {
-        self.pages.insert(id, page);
+    /// Keeps a copy of a page that was verified.
+    pub(crate) fn insert(&self, id: PageId, page: &Page, entries: u16) {
+        self.pages.insert_with(id, VerifiedPage::BYTES, |old| {
+            let mut memory = old.map(|old| old.page);
+            // Not if somebody still reads it.
+            let reused = memory.as_mut().and_then(Arc::get_mut);
+            let is_reused = reused.map(|bytes| bytes.copy_from_slice(page)).is_some();
+            let page = match memory {
+                Some(memory) if is_reused => memory,
+                _ => Arc::new(*page),
+            };
+            VerifiedPage { page, entries }
+        });
     }
 
     /// Gives up the pages of runs that nobody but readers under way will ask for.

@@ -342,7 +342,12 @@ impl<'a> Block<'a> {
         Ok(Self::checked::<P>(page, len))
     }
 
-    /// A page that [`Block::check`] has accepted before, with that many entries.
+    /// A page that [`Block::check`] has accepted before.
+    pub fn of_checked<P: Pointer>(page: &'a Page) -> Self {
+        Self::checked::<P>(page, u16_at(page, 4))
+    }
+
+    /// As [`Block::of_checked`], if the number of entries is known.
     pub fn checked<P: Pointer>(page: &'a Page, entries: u16) -> Self {
         Self {
             page,

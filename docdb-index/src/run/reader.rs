@@ -221,29 +221,12 @@ impl<P: Pointer> Run<P> {
         read_page(&*self.file, &self.path, index, mode)
     }
 
-    /// A block that is verified, from the cache or through it.
-    fn cached_block(
-        &self,
-        block: usize,
-        mode: ReadMode,
-        cache: &BlockCache,
-    ) -> Result<VerifiedPage> {
-        let id = self.page_id(format::block_page(block as u64));
-        if let Some(page) = cache.get(id) {
-            return Ok(page);
-        }
-        self.load_block(block, mode, cache)
-    }
-
-    fn load_block(&self, block: usize, mode: ReadMode, cache: &BlockCache) -> Result<VerifiedPage> {
+    /// Reads a block and keeps it.
+    fn load_block(&self, block: usize, mode: ReadMode, cache: &BlockCache) -> Result<Page> {
         let page = self.read_block(block, mode)?;
         let entries = self.check_block(block, &page)?.entries() as u16;
-        let page = VerifiedPage {
-            page: Arc::new(page),
-            entries,
-        };
         let id = self.page_id(format::block_page(block as u64));
-        cache.insert(id, page.clone());
+        cache.insert(id, &page, entries);
         Ok(page)
     }
 
@@ -265,13 +248,8 @@ impl<P: Pointer> Run<P> {
         }
         match self.read_filter(block, index, mode) {
             Ok(page) => {
-                let answer = look(&page);
-                let page = VerifiedPage {
-                    page: Arc::new(page),
-                    entries: 0,
-                };
-                cache.insert(id, page);
-                answer
+                cache.insert(id, &page, 0);
+                look(&page)
             }
             Err(IndexError::WouldBlock) => true,
             Err(_) => {
@@ -360,18 +338,17 @@ impl<P: Pointer> Run<P> {
             return Ok(None);
         };
         let id = self.page_id(format::block_page(block as u64));
-        let look = |found: &VerifiedPage| {
-            let checked = format::Block::checked::<P>(&found.page, found.entries);
-            self.find_in(block, &checked, key)
-        };
-        if let Some(found) = cache.get_with(id, look) {
+        let look = |checked: &format::Block<'_>| self.find_in(block, checked, key);
+        let look_in_kept = |kept: &VerifiedPage| look(&kept.block::<P>());
+        if let Some(found) = cache.get_with(id, look_in_kept) {
             return found;
         }
         if !self.may_contain(key, block, mode, cache) {
             cache.note_filtered();
             return Ok(None);
         }
-        look(&self.load_block(block, mode, cache)?)
+        let page = self.load_block(block, mode, cache)?;
+        look(&format::Block::of_checked::<P>(&page))
     }
 
     /// The beginning of `from..=to` in this direction: whole blocks until there are `items_max`
@@ -407,15 +384,15 @@ impl<P: Pointer> Run<P> {
         let keeps = items_max <= format::entries_per_block::<P>();
         self.chunk_of(from, to, direction, items_max, |block, visit| {
             let id = self.page_id(format::block_page(block as u64));
-            let found = match cache.peek(id) {
-                Some(found) => found,
-                None if keeps => self.cached_block(block, mode, cache)?,
-                None => {
-                    let page = self.read_block(block, mode)?;
-                    return visit(&self.check_block(block, &page)?);
-                }
-            };
-            visit(&format::Block::checked::<P>(&found.page, found.entries))
+            if let Some(kept) = cache.peek(id) {
+                return visit(&kept.block::<P>());
+            }
+            if keeps {
+                let page = self.load_block(block, mode, cache)?;
+                return visit(&format::Block::of_checked::<P>(&page));
+            }
+            let page = self.read_block(block, mode)?;
+            visit(&self.check_block(block, &page)?)
         })
     }
 
