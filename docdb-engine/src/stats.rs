@@ -60,7 +60,7 @@ pub struct DbStats {
     pub block_cache: CacheStats,
     /// Documents of data files that are kept in memory.
     pub document_cache: CacheStats,
-    /// How often a run's filter saved the reading of a block.
+    /// How often a run's filter saved a look at a block.
     pub blocks_filtered: u64,
     /// How often a run's filter was damaged or could not be read, and the block was read instead.
     pub filters_damaged: u64,

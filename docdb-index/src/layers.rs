@@ -120,12 +120,15 @@ impl<M: Resident, P: Pointer> Layers<M, P> {
             }
         }
         let mut best = None;
+        let is_one_of_many = self.runs.len() > 1;
         for run in &self.runs {
-            better_from_run(run, key, at, mode, cache, &mut best)?;
+            better_from_run(run, key, at, mode, cache, is_one_of_many, &mut best)?;
         }
         for layer in self.retired_for(at) {
             match layer {
-                RetiredLayer::Run(run) => better_from_run(run, key, at, mode, cache, &mut best)?,
+                RetiredLayer::Run(run) => {
+                    better_from_run(run, key, at, mode, cache, true, &mut best)?
+                }
                 RetiredLayer::Delta(delta) => match delta.get(key, at) {
                     DeltaGet::Found(version) if is_better(version.ts, &best) => {
                         best = Some(version);
@@ -180,13 +183,14 @@ fn better_from_run<M, P: Pointer>(
     at: CommitTs,
     mode: ReadMode,
     cache: &BlockCache,
+    is_unlikely: bool,
     best: &mut Option<Version<M, P>>,
 ) -> Result<()> {
     let meta = run.meta();
     if meta.min_ts > at || !is_better(meta.max_ts, best) {
         return Ok(());
     }
-    if let Some((ts, pointer)) = run.get_cached(key, mode, cache)?
+    if let Some((ts, pointer)) = run.get_cached(key, mode, cache, is_unlikely)?
         && ts <= at
         && is_better(ts, best)
     {

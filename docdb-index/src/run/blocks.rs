@@ -73,7 +73,7 @@ impl BlockCache {
         self.pages.stats()
     }
 
-    /// How often a filter saved the reading of a block.
+    /// How often a filter saved a look at a block.
     pub fn filtered(&self) -> u64 {
         self.filtered.load(Ordering::Relaxed)
     }

@@ -324,12 +324,15 @@ impl<P: Pointer> Run<P> {
     }
 
     /// As [`Run::get`], with the help of what was read lately. A block that is not in memory is read
-    /// only if its filter does not exclude the document.
+    /// only if its filter does not exclude the document. If that `is_unlikely` to be here, as with one
+    /// run of several, the filter is asked first in any case: the filters of all runs are so much
+    /// smaller that they mostly lie in the processor's own caches.
     pub(crate) fn get_cached(
         &self,
         key: Key,
         mode: ReadMode,
         cache: &BlockCache,
+        is_unlikely: bool,
     ) -> Result<Option<(CommitTs, Option<P>)>> {
         if !cache.is_on() {
             return self.get(key, mode);
@@ -337,13 +340,17 @@ impl<P: Pointer> Run<P> {
         let Some(block) = self.block_for(key) else {
             return Ok(None);
         };
+        if is_unlikely && !self.may_contain(key, block, mode, cache) {
+            cache.note_filtered();
+            return Ok(None);
+        }
         let id = self.page_id(format::block_page(block as u64));
         let look = |checked: &format::Block<'_>| self.find_in(block, checked, key);
         let look_in_kept = |kept: &VerifiedPage| look(&kept.block::<P>());
         if let Some(found) = cache.get_with(id, look_in_kept) {
             return found;
         }
-        if !self.may_contain(key, block, mode, cache) {
+        if !is_unlikely && !self.may_contain(key, block, mode, cache) {
             cache.note_filtered();
             return Ok(None);
         }

@@ -284,7 +284,9 @@ fn check_with_damaged_filter(run: &Run<Wide>, model: &Model) {
         .map(|(key, _)| *key)
     {
         for key in [Some(key), key.next()].into_iter().flatten() {
-            let found = run.get_cached(key, ReadMode::Blocking, &cache).unwrap();
+            let found = run
+                .get_cached(key, ReadMode::Blocking, &cache, false)
+                .unwrap();
             assert_eq!(found, model.get(&key).copied());
         }
     }
@@ -309,8 +311,10 @@ fn points_and_ranges_are_the_same_with_a_cache() {
                     .into_iter()
                     .flatten()
                 {
-                    let found = run.get_cached(key, ReadMode::Blocking, &cache).unwrap();
-                    assert_eq!(found, model.get(&key).copied(), "{key}");
+                    for is_unlikely in [false, true] {
+                        let found = run.get_cached(key, ReadMode::Blocking, &cache, is_unlikely);
+                        assert_eq!(found.unwrap(), model.get(&key).copied(), "{key}");
+                    }
                 }
                 assert!(cache.stats().bytes <= capacity + 16);
             }
@@ -342,7 +346,8 @@ fn absent_ids_cost_filters_and_no_blocks() {
     for i in 0..20_000_u64 {
         let key = Key::new(1, i * 1000 + 500);
         assert_eq!(
-            run.get_cached(key, ReadMode::Blocking, &cache).unwrap(),
+            run.get_cached(key, ReadMode::Blocking, &cache, false)
+                .unwrap(),
             None
         );
     }
@@ -364,7 +369,7 @@ fn damage_after_caching_is_no_error_and_before_it_is() {
     let run = run(&vfs, 1, &model);
     let (first, second) = (Key::new(1, 10), Key::new(3, 0));
     let cache = BlockCache::new(1 << 20);
-    let get = |key| run.get_cached(key, ReadMode::Blocking, &cache);
+    let get = |key| run.get_cached(key, ReadMode::Blocking, &cache, false);
     assert_eq!(get(first).unwrap(), model.get(&first).copied());
     let mut bytes = vfs.read_file(&path(1)).unwrap();
     for page in bytes.chunks_exact_mut(PAGE_BYTES).skip(1) {
