@@ -76,9 +76,9 @@ impl Store for Docdb {
         self.maintain()
     }
 
-    /// The one place that knows what there is: a checkpoint, so far.
+    /// A checkpoint, all merges that are due, and compaction.
     fn maintain(&self) -> Result<(), Failure> {
-        self.db.checkpoint()?;
+        self.db.compact()?;
         Ok(())
     }
 
