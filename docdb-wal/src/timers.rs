@@ -70,10 +70,10 @@ impl Timers {
         let timed = match mode {
             Durability::Interval(interval) => self
                 .unsynced_since
-                .map(|since| (since + interval, Task::Sync)),
-            Durability::Memory(interval) => {
-                self.open_since.map(|since| (since + interval, Task::Write))
-            }
+                .map(|since| (since.saturating_add(interval), Task::Sync)),
+            Durability::Memory(interval) => self
+                .open_since
+                .map(|since| (since.saturating_add(interval), Task::Write)),
             _ => None,
         };
         let marker = self.active_at.map(|at| (at + IDLE_AFTER, Task::Marker));
@@ -90,6 +90,6 @@ impl Timers {
             Durability::Memory(interval) => (self.open_since, interval),
             _ => return false,
         };
-        since.is_some_and(|since| now() > since + 2 * interval)
+        since.is_some_and(|since| now() > since.saturating_add(interval.saturating_mul(2)))
     }
 }

@@ -13,7 +13,8 @@ use std::time::Duration;
 use docdb_wal::vfs::Vfs;
 use docdb_wal::vfs::sim::{CrashPolicy, Fault, FaultKind, SectorSize, SimVfs};
 use docdb_wal::{
-    Body, Durability, FlushDriver, ManualDriver, Record, Recovery, RecoveryReport, Wal, WalOptions,
+    Body, Durability, FlushDriver, ManualDriver, Record, Recovery, RecoveryReport, ThreadDriver,
+    Wal, WalOptions,
 };
 
 const INTERVAL: Duration = Duration::from_millis(10);
@@ -372,5 +373,27 @@ fn an_idle_log_writes_one_marker_and_then_nothing() {
             matches!(judged, Err(docdb_wal::WalError::Corrupt { .. })),
             "{mode}"
         );
+    }
+}
+
+#[test]
+fn an_interval_without_end_is_one_that_never_ends() {
+    for mode in [
+        Durability::Interval(Duration::MAX),
+        Durability::Memory(Duration::MAX),
+    ] {
+        let vfs = SimVfs::new(1);
+        vfs.create_dir(&dir()).unwrap();
+        let shared: Arc<dyn Vfs> = Arc::new(vfs.clone());
+        let driver = Arc::new(ThreadDriver::start().unwrap());
+        let wal = Wal::create(shared, &dir(), options(mode), driver).unwrap();
+        for lsn in 1..=3 {
+            wal.append(1, &payload(lsn)).unwrap().wait().unwrap();
+            vfs.advance(Duration::from_secs(3600));
+            let _ = wal.timed_step().unwrap();
+        }
+        wal.sync().unwrap();
+        wal.close().unwrap();
+        assert_eq!(open(&vfs, mode, "").unwrap().2, [1, 2, 3]);
     }
 }

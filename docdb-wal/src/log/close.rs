@@ -13,6 +13,13 @@ use crate::waiters::Goal;
 impl Log {
     /// Flushes everything, writes the marker of a clean end and accepts nothing more.
     pub(crate) fn close(self: &Arc<Self>) -> Result<()> {
+        let outcome = self.end();
+        // It learns that there is nothing to come back for, and lets go of the log.
+        self.driver.request(&self.handle());
+        outcome
+    }
+
+    fn end(self: &Arc<Self>) -> Result<()> {
         let appended_lsn = {
             let mut state = self.state.lock();
             if state.closed {
@@ -60,9 +67,6 @@ impl Log {
             Ok(()) => {
                 state.close_written = true;
                 self.group_swapped.notify_all();
-                drop(state);
-                // It learns that there is nothing to come back for.
-                self.driver.request(&self.handle());
                 Ok(())
             }
             Err(error) => {
