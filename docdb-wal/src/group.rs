@@ -56,7 +56,9 @@ pub struct Record<'a> {
     pub head: &'a [u8],
     /// The rest of the payload.
     pub body: Body<'a>,
-    /// CRC-32 (IEEE) of the whole payload, before any compression.
+    /// CRC-32 (IEEE) of the whole payload, before any compression. It is stored as it is given, so that
+    /// bytes that change on their way into the log are found. A wrong one cannot be told from damage
+    /// when the log is read: its group, and what follows, is lost or the log refused.
     pub payload_crc: u32,
 }
 

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use common::hook::HookVfs;
 use common::{Entry, append, append_and_wait, create, dir, disk, open, options, segments};
 use docdb_wal::vfs::sim::{CrashPolicy, Fault, FaultKind};
-use docdb_wal::{Durability, LogReader, Lsn, ManualDriver, Result, Wal, WalError};
+use docdb_wal::{Durability, LogReader, Lsn, ManualDriver, Recovery, Result, Wal, WalError};
 use proptest::prelude::*;
 
 /// Everything that the reader gives until there is nothing more yet.
@@ -316,4 +317,34 @@ proptest! {
             prop_assert_eq!(read_from(&opened.wal, entry.lsn).unwrap(), tail);
         }
     }
+}
+
+/// In large segments whose groups are small and unproven: neither a reader that follows the log nor a
+/// recovery that repeats them reads the whole window again for each.
+#[test]
+fn small_groups_are_not_read_over_and_over() {
+    const GROUPS: u64 = 200;
+    let vfs = HookVfs::new(disk(), |_, _| {});
+    let read_bytes = Arc::clone(&vfs.read_bytes);
+    let mut options = options();
+    options.durability = Durability::Os;
+    options.segment_bytes_min = 4 << 20;
+    let shared = Arc::new(vfs.clone());
+    let wal = Wal::create(shared, dir(), options.clone(), Arc::new(ManualDriver)).unwrap();
+    let mut reader = wal.read_from(Lsn(1)).unwrap();
+    let before = read_bytes.load(Ordering::SeqCst);
+    for n in 0..GROUPS {
+        let entry = append_and_wait(&wal, n, 20).unwrap();
+        assert_eq!(drain(&mut reader).unwrap(), [entry]);
+    }
+    let read = read_bytes.load(Ordering::SeqCst) - before;
+    assert!(read <= GROUPS * (16 << 10), "{read} bytes");
+    drop((reader, wal));
+
+    let judged = Recovery::judge(Arc::new(vfs.clone()), dir(), options, &mut |_| Ok(()));
+    let before = read_bytes.load(Ordering::SeqCst);
+    let (wal, _) = judged.unwrap().act(Arc::new(ManualDriver)).unwrap();
+    let read = read_bytes.load(Ordering::SeqCst) - before;
+    assert!(read <= 4 << 20, "{read} bytes");
+    assert_eq!(read_from(&wal, 1).unwrap().len() as u64, GROUPS);
 }

@@ -12,6 +12,8 @@ use crate::format::{BLOCK_BYTES, GROUP_ALIGN_BYTES};
 
 /// How much is read ahead at once.
 const WINDOW_BYTES: usize = 1 << 20;
+/// The same where the end of what is written is near; doubles with each read that follows.
+const WINDOW_BYTES_MIN: usize = 16 << 10;
 /// No group holds more bytes of records than this.
 const GROUP_RECORDS_BYTES_MAX: usize = 64 << 20;
 
@@ -24,6 +26,8 @@ pub(crate) struct SegmentReader {
     file: Arc<dyn VfsFile>,
     window: Vec<u8>,
     window_start: u64,
+    /// How much the next read takes.
+    ahead_bytes: usize,
     end: u64,
 }
 
@@ -37,13 +41,20 @@ impl SegmentReader {
             file,
             window: Vec::new(),
             window_start: 0,
+            ahead_bytes: WINDOW_BYTES,
             end,
         })
     }
 
-    /// Reads everything anew from here on: the file may have been written to.
+    /// Reads everything anew from here on: the file may have been written to. There may be little
+    /// before its end now, so not much is read at first.
     pub(crate) fn forget(&mut self) {
         self.window.clear();
+        self.ahead_bytes = WINDOW_BYTES_MIN;
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     pub(crate) fn end(&self) -> u64 {
@@ -61,7 +72,8 @@ impl SegmentReader {
         let inside = offset >= self.window_start
             && offset + length as u64 <= self.window_start + self.window.len() as u64;
         if !inside {
-            let want = (self.end - offset).min(length.max(WINDOW_BYTES) as u64) as usize;
+            let want = (self.end - offset).min(length.max(self.ahead_bytes) as u64) as usize;
+            self.ahead_bytes = (self.ahead_bytes * 2).min(WINDOW_BYTES);
             self.window.resize(want, 0);
             self.window_start = offset;
             let got = self.file.read_at(&mut self.window, offset)?;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::IoSlice;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use docdb_wal::vfs::sim::SimVfs;
@@ -15,6 +16,8 @@ type Hook = Arc<dyn Fn(IoOp, &Path) + Send + Sync>;
 pub(crate) struct HookVfs {
     pub(crate) inner: SimVfs,
     hook: Hook,
+    /// Bytes that were asked for by reads.
+    pub(crate) read_bytes: Arc<AtomicU64>,
 }
 
 impl HookVfs {
@@ -22,6 +25,7 @@ impl HookVfs {
         Self {
             inner,
             hook: Arc::new(hook),
+            read_bytes: Arc::default(),
         }
     }
 }
@@ -41,6 +45,7 @@ impl Vfs for HookVfs {
             inner: self.inner.open(path, mode)?,
             path: path.to_path_buf(),
             hook: Arc::clone(&self.hook),
+            read_bytes: Arc::clone(&self.read_bytes),
         }))
     }
 
@@ -92,6 +97,7 @@ struct HookFile {
     inner: Arc<dyn VfsFile>,
     path: PathBuf,
     hook: Hook,
+    read_bytes: Arc<AtomicU64>,
 }
 
 impl fmt::Debug for HookFile {
@@ -102,6 +108,8 @@ impl fmt::Debug for HookFile {
 
 impl VfsFile for HookFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<usize> {
+        self.read_bytes
+            .fetch_add(buf.len() as u64, Ordering::SeqCst);
         self.inner.read_at(buf, offset)
     }
 
