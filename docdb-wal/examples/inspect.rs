@@ -119,6 +119,9 @@ fn print_found(found: &Found) {
                 group.offset, group.number, group.durable_lsn, group.durable_group,
             );
         }
+        Found::Unreadable { lsn, why } => {
+            println!("               record {lsn} is unreadable: {why}");
+        }
         Found::Other { offset, end } => {
             println!("    {offset:>10} no group up to {end}");
         }

@@ -62,7 +62,18 @@ pub struct Record<'a> {
     pub payload_crc: u32,
 }
 
-impl Record<'_> {
+impl<'a> Record<'a> {
+    /// A record with this payload, whose checksum is computed here, and the stamp 0.
+    pub fn new(kind: u16, payload: &'a [u8]) -> Record<'a> {
+        Record {
+            stamp: 0,
+            kind,
+            head: &[],
+            body: Body::Slice(payload),
+            payload_crc: crc32fast::hash(payload),
+        }
+    }
+
     /// The payload's length in bytes, before any compression.
     pub fn payload_bytes(&self) -> usize {
         self.head.len() + self.body.len()

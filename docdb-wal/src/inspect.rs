@@ -28,6 +28,13 @@ pub enum Found {
     Segment(SegmentView),
     /// A group with a valid header.
     Group(GroupView),
+    /// A record of the group before, which verifies as it stands, but cannot be handed out.
+    Unreadable {
+        /// The record.
+        lsn: Lsn,
+        /// Why not.
+        why: String,
+    },
     /// Bytes without a valid group, zeros apart, between two groups or behind the last one. In a
     /// recycled segment these are what the file held before.
     Other {
@@ -119,8 +126,7 @@ pub fn segments(vfs: &dyn Vfs, dir: &Path) -> Result<Vec<PathBuf>> {
 ///
 /// # Errors
 /// [`WalError::Corrupt`] if the header of the file does not verify, without which no group can be
-/// told from others, or if a compressed record is not what it says it is;
-/// [`WalError::UnsupportedVersion`]; [`WalError::Io`].
+/// told from others; [`WalError::UnsupportedVersion`]; [`WalError::Io`].
 pub fn segment(
     vfs: &dyn Vfs,
     path: &Path,
@@ -221,7 +227,14 @@ pub fn segment(
             Some(records) => {
                 let length = group::HEADER_BYTES + records.bytes.len();
                 for stored in records {
-                    record(unpacker.replay(path, stored)?);
+                    let lsn = Lsn(stored.header.lsn);
+                    match unpacker.replay(path, stored) {
+                        Ok(replayed) => record(replayed),
+                        Err(error) => found(Found::Unreadable {
+                            lsn,
+                            why: error.to_string(),
+                        }),
+                    }
                 }
                 align_group(length as u64)
             }

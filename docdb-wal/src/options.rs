@@ -9,7 +9,7 @@ pub struct WalOptions {
     /// When an append is acknowledged.
     pub durability: Durability,
     /// Size of the first segment in bytes; each following one doubles. Rounded up to 4 KiB, at
-    /// least 16 KiB.
+    /// least 16 KiB, at most 4 GiB. It is written before the log is used.
     pub segment_bytes_min: u64,
     /// Size in bytes at which segments stop growing; at least 16 KiB, at most 4 GiB. A segment is
     /// larger if one record needs it.

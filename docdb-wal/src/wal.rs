@@ -72,13 +72,21 @@ impl Wal {
     /// # Errors
     /// As [`Wal::append_record`].
     pub fn append(&self, kind: u16, payload: &[u8]) -> Result<CommitTicket> {
-        self.append_record(&Record {
-            stamp: 0,
-            kind,
-            head: &[],
-            body: Body::Slice(payload),
-            payload_crc: crc32fast::hash(payload),
-        })
+        self.append_record(&Record::new(kind, payload))
+    }
+
+    /// As [`Wal::append`], and the ticket waits for what `durability` asks for, if that is more than
+    /// the log's own mode does.
+    ///
+    /// # Errors
+    /// As [`Wal::append_record`].
+    pub fn append_as(
+        &self,
+        kind: u16,
+        payload: &[u8],
+        durability: Durability,
+    ) -> Result<CommitTicket> {
+        self.append_record_as(&Record::new(kind, payload), durability)
     }
 
     /// Appends a record. It is in the log's order when this returns, and durable when the ticket

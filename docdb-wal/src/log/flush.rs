@@ -238,9 +238,6 @@ impl Log {
         if let Some(leader) = wakeups.leader {
             leader.offer();
         }
-        if wakeups.ask_driver {
-            self.driver.request(&self.handle());
-        }
         if let Some(flight) = wakeups.landed
             && flight.threads > 0
         {
@@ -248,6 +245,10 @@ impl Log {
         }
         if let Some(gathering) = wakeups.dismissed {
             gathering.end();
+        }
+        // Code of others, which may panic, comes last.
+        if wakeups.ask_driver {
+            self.driver.request(&self.handle());
         }
         for waker in wakeups.settled {
             waker.wake();

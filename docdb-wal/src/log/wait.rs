@@ -50,12 +50,13 @@ impl Log {
             // It may have been offered to nobody but this thread.
             self.pass_token(&mut state, &mut wakeups);
         }
+        let poisoned = state.poisoned.clone();
         drop(state);
         self.wake(wakeups);
-        if self.is_reached(goal) {
-            Ok(())
-        } else {
-            Err(WalError::TimedOut)
+        match poisoned {
+            _ if self.is_reached(goal) => Ok(()),
+            Some(cause) => Err(WalError::Poisoned(cause)),
+            None => Err(WalError::TimedOut),
         }
     }
 

@@ -53,10 +53,6 @@ impl SegmentReader {
         self.ahead_bytes = WINDOW_BYTES_MIN;
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
     pub(crate) fn end(&self) -> u64 {
         self.end
     }
