@@ -17,6 +17,8 @@ use docdb_bench_peers::measure::{Clock, Failure, Latencies, Sample, payload, ren
 const KIND: u16 = 1;
 /// In relaxed runs, how many records may pass before segments are retired behind them.
 const RETIRE_EVERY: u64 = 1 << 16;
+/// In durable runs, after how many records of its first thread the log retires segments.
+const RETIRE_DURABLE_EVERY: u64 = 1 << 10;
 /// How many of the last records stay when segments are retired.
 const RETIRE_BEHIND: u64 = 1 << 16;
 /// How many records of a log that is filled are written together, about: a little over 1 MiB.
@@ -26,6 +28,14 @@ const BURST: u64 = 64;
 
 pub(crate) struct Docdb {
     wal: Wal,
+}
+
+/// Nothing is written behind the end of a run, whose directory is then removed.
+impl Drop for Docdb {
+    fn drop(&mut self) {
+        // It may have failed before: the run has said so.
+        let _ = self.wal.close();
+    }
 }
 
 impl Docdb {
@@ -199,8 +209,19 @@ impl Docdb {
 }
 
 impl Subject for Docdb {
-    fn appender(&self, _: usize) -> Append<'_> {
-        Box::new(move |record| Ok(self.wal.append(KIND, record)?.wait()?))
+    fn appender(&self, thread: usize) -> Append<'_> {
+        let mut appended = 0;
+        Box::new(move |record| {
+            let ticket = self.wal.append(KIND, record)?;
+            let lsn = ticket.lsn().0;
+            ticket.wait()?;
+            appended += 1;
+            // As the peers do: what is behind is given up.
+            if thread == 0 && appended % RETIRE_DURABLE_EVERY == 0 {
+                self.wal.retire_below(Lsn(lsn))?;
+            }
+            Ok(())
+        })
     }
 
     fn finish(&self, sample: Sample) -> Sample {

@@ -43,7 +43,7 @@ const USAGE: &str = "options: --dir DIR [--repeats N] [--seconds S] [--memory-by
 const SETTINGS: &[(&str, &str)] = &[
     (
         "docdb-wal",
-        "WalOptions::default(): segments of 256 KiB doubling to 64 MiB; ThreadDriver",
+        "WalOptions::default(): segments of 256 KiB doubling to 64 MiB; ThreadDriver; durable runs retire what is behind, as the peers do",
     ),
     (
         "okaywal",

@@ -148,10 +148,9 @@ impl Log {
         state
             .waiters
             .settle(end.written_lsn, end.durable_lsn, &mut wakeups.settled);
-        wakeups.landed = state.flight.take();
-        if end.durable_lsn > durable_before
-            && wakeups.landed.as_ref().is_some_and(|flight| !flight.synced)
-        {
+        let was_synced = state.flight.as_ref().is_none_or(|flight| flight.synced);
+        wakeups.landed = state.land();
+        if end.durable_lsn > durable_before && !was_synced {
             // A rotation has synced more than was promised: some may have got what they wait for.
             wakeups.dismissed = state.dismiss();
         }
@@ -219,7 +218,7 @@ impl Log {
         }
         if !is_planted(Bug::ErrorWakesNobody) {
             state.waiters.settle_all(&mut wakeups.settled);
-            wakeups.landed = state.flight.take();
+            wakeups.landed = state.land();
             wakeups.dismissed = state.dismiss();
         }
         self.group_swapped.notify_all();
@@ -238,9 +237,7 @@ impl Log {
         if let Some(leader) = wakeups.leader {
             leader.offer();
         }
-        if let Some(flight) = wakeups.landed
-            && flight.threads > 0
-        {
+        if let Some(flight) = wakeups.landed {
             flight.gathering.end();
         }
         if let Some(gathering) = wakeups.dismissed {

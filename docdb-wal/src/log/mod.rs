@@ -100,6 +100,7 @@ impl Log {
             flight: None,
             gathering: Arc::new(Gathering::default()),
             gathered: 0,
+            spare: None,
             waiters: Waiters::default(),
             write_wanted_lsn: 0,
             sync_wanted_lsn: 0,

@@ -20,6 +20,8 @@ pub(crate) struct State {
     /// Threads that wait for what the flush in progress will not do, and how many they are.
     pub(super) gathering: Arc<Gathering>,
     pub(super) gathered: usize,
+    /// A gathering in which nobody waits, kept for the next flush: a lone writer allocates nothing.
+    pub(super) spare: Option<Arc<Gathering>>,
     /// Tasks that wait.
     pub(super) waiters: Waiters,
     /// The highest records that somebody wants written, and durable, at once.
@@ -109,9 +111,22 @@ impl State {
         self.flight = Some(Flight {
             lsn,
             synced,
-            gathering: std::mem::take(&mut self.gathering),
+            gathering: std::mem::replace(
+                &mut self.gathering,
+                self.spare.take().unwrap_or_default(),
+            ),
             threads: std::mem::take(&mut self.gathered),
         });
+    }
+
+    /// Takes the flush in progress away, which has ended; `None` if no thread waits for that.
+    pub(super) fn land(&mut self) -> Option<Flight> {
+        let flight = self.flight.take()?;
+        if flight.threads == 0 {
+            self.spare = Some(flight.gathering);
+            return None;
+        }
+        Some(flight)
     }
 
     /// Counts a thread in where it is to wait for the goal.
