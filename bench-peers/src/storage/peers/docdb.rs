@@ -37,8 +37,10 @@ pub const SUBJECT: Subject = Subject {
     },
 };
 
-/// The one place that knows the options of the engine. What it keeps in memory to read from has no
-/// option of its own yet: `cache_bytes` limits what is there, the budget of the delta.
+/// A cache of at most this much is none: DocDB needs none.
+const CACHE_OFF_BYTES_MAX: u64 = 1 << 20;
+
+/// The one place that knows the options of the engine.
 fn options(config: Config) -> DbOptions {
     let mut options = DbOptions::default();
     options.durability = match config.mode {
@@ -46,8 +48,13 @@ fn options(config: Config) -> DbOptions {
         Mode::Os | Mode::Load => Durability::Os,
         Mode::Memory => Durability::MEMORY,
     };
-    if let Some(bytes) = config.cache_bytes {
-        options.memory_bytes_max = options.memory_bytes_max.min(bytes);
+    match config.cache_bytes {
+        Some(bytes) if bytes <= CACHE_OFF_BYTES_MAX => {
+            options.block_cache_bytes_max = 0;
+            options.document_cache_bytes_max = 0;
+        }
+        Some(bytes) => options.memory_bytes_max = options.memory_bytes_max.min(bytes),
+        None => {}
     }
     if config.undisturbed {
         options.checkpoint_wal_bytes = u64::MAX;
