@@ -26,7 +26,8 @@ impl Verdict {
     /// given may be shown to anyone before this returns.
     ///
     /// # Errors
-    /// [`WalError::Io`]: the log is unchanged or finished; opening it again decides anew.
+    /// [`WalError::Io`](crate::WalError::Io): the log is unchanged or finished; opening it again
+    /// decides anew.
     pub fn act(self, driver: Arc<dyn FlushDriver>) -> Result<(Wal, RecoveryReport)> {
         let started = self.vfs.now();
         let home = Home {
