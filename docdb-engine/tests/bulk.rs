@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex};
 
 use docdb_engine::vfs::Vfs;
 use docdb_engine::vfs::sim::{CrashPolicy, FaultKind, SimVfs};
-use docdb_engine::{Db, ErrorKind, OnProgress, WriteOp};
+use docdb_engine::{Db, ErrorKind, ManualDriver, OnProgress, WriteOp};
 
+use common::hooked::Hooked;
 use common::workload::text;
 use common::{create, dir, disk, dump, fault_at, kind, open};
 
@@ -146,6 +147,7 @@ fn a_failure_costs_one_commit() {
         let vfs = disk();
         let db = create(&vfs).unwrap();
         let version = put_large(&db, 1).unwrap();
+        let before = data_bytes(&vfs);
         fault_at(&vfs, vfs.op_count() + nth, FaultKind::Os(28), false);
         let outcome = put_large(&db, 2);
         vfs.clear_faults();
@@ -157,6 +159,7 @@ fn a_failure_costs_one_commit() {
         }
         if outcome.is_err() {
             data_failures += 1;
+            assert_eq!(data_bytes(&vfs), before, "operation {nth}");
             assert_eq!(kind(outcome), ErrorKind::DiskFull);
             assert_eq!(kind(db.read("_default", 2)), ErrorKind::NotFound);
         }
@@ -259,4 +262,96 @@ fn a_recovery_tells_how_far_it_has_got() {
     let report = db.recovery_report();
     assert_eq!(report.commits, 200);
     assert!(report.total_time >= report.files_time + report.wal.judge_time + report.wal.act_time);
+}
+
+fn data_bytes(vfs: &SimVfs) -> usize {
+    let files = data_files(vfs);
+    files
+        .iter()
+        .map(|path| vfs.read_file(path).unwrap().len())
+        .sum()
+}
+
+#[test]
+fn what_is_refused_takes_no_space() {
+    let vfs = disk();
+    let db = create(&vfs).unwrap();
+    let body = text(1, LARGE);
+    let create = |id| db.submit(&[WriteOp::create("_default", id, body.as_bytes())]);
+    db.submit(&[WriteOp::create("_default", 1, b"1")])
+        .wait()
+        .unwrap();
+    let operations = vfs.op_count();
+    for _ in 0..3 {
+        assert_eq!(kind(create(1).wait()), ErrorKind::AlreadyExists);
+    }
+    assert_eq!(vfs.op_count(), operations, "something was written");
+    assert_eq!(data_bytes(&vfs), 0);
+}
+
+/// A database in which something happens while the bodies of the next large commit are synced.
+fn hooked(vfs: &SimVfs) -> (Db, Hooked) {
+    let hooked = Hooked::new(vfs, "data-");
+    let shared = Arc::new(hooked.clone());
+    let db = Db::create(shared, dir(), common::options(), Arc::new(ManualDriver)).unwrap();
+    (db, hooked)
+}
+
+/// What comes between the bodies and the sequencer is seen there, and the space is given back: of a
+/// new file, and of one that holds others' documents.
+#[test]
+fn what_is_refused_late_gives_its_space_back() {
+    for with_earlier in [false, true] {
+        let vfs = disk();
+        let (db, hooked) = hooked(&vfs);
+        let version = with_earlier.then(|| put_large(&db, 7).unwrap());
+        let before = data_bytes(&vfs);
+        let rival = db.clone();
+        hooked.hook(move || {
+            let op = WriteOp::create("_default", 1, b"\"rival\"");
+            rival.submit(&[op]).wait().unwrap();
+        });
+        let body = text(1, LARGE);
+        let late = db.submit(&[WriteOp::create("_default", 1, body.as_bytes())]);
+        assert!(!hooked.is_hooked());
+        assert_eq!(kind(late.wait()), ErrorKind::AlreadyExists);
+        assert_eq!(data_bytes(&vfs), before);
+        // The next one goes on where the file ends now.
+        let next = put_large(&db, 2).unwrap();
+        for db in [db, open(&power_loss(&vfs)).unwrap()] {
+            check_large(&db, 2, next);
+            version.map(|version| check_large(&db, 7, version));
+            assert_eq!(*db.read("_default", 1).unwrap().body, *b"\"rival\"");
+            db.compact().unwrap();
+            check_large(&db, 2, next);
+        }
+    }
+}
+
+/// The name stands for another collection when the commit is sequenced: its documents are found there.
+#[test]
+fn a_collection_that_is_created_anew_meanwhile_gets_its_documents() {
+    let vfs = disk();
+    let (db, hooked) = hooked(&vfs);
+    db.create_collection("c").wait().unwrap();
+    let rival = db.clone();
+    hooked.hook(move || {
+        rival.drop_collection("c", true).wait().unwrap();
+        rival.create_collection("c").wait().unwrap();
+    });
+    let body = text(1, LARGE);
+    let ops = [
+        WriteOp::create("c", 5, body.as_bytes()),
+        WriteOp::insert("c", b"6"),
+    ];
+    let committed = db.submit(&ops).wait().unwrap();
+    assert!(!hooked.is_hooked());
+    for db in [db, open(&power_loss(&vfs)).unwrap()] {
+        let read = db.read("c", 5).unwrap();
+        assert_eq!(
+            (read.version, &*read.body),
+            (committed.version, body.as_bytes())
+        );
+        assert_eq!(db.count("c").unwrap(), 2);
+    }
 }

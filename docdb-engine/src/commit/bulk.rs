@@ -1,8 +1,8 @@
 //! Large commits: their bodies go to a data file, once, and the log gets pointers to them.
 //!
 //! 1. Holding `bulk`: the bodies are appended to the bulk file, which is synced (and the directory,
-//!    if the file is new). Nobody refers to them yet, so a failure here changes nothing: the file
-//!    takes no more, and what earlier commits have in it stays.
+//!    if the file is new). Nobody refers to them yet, so a failure here changes nothing: the space is
+//!    given back, the file takes no more, and what earlier commits have in it stays.
 //! 2. Under the sequencer: the commit is validated, logged and installed as any other, with pointers
 //!    in place of bodies. Its record says which file they are in and how much of it is synced, so
 //!    that a recovery needs no manifest to know the file.
@@ -10,8 +10,8 @@
 //!
 //! The frames are unversioned, because the version is known only in the second step. So is the id
 //! that an insert gets; it is guessed, and since large commits take turns, only a small commit that
-//! inserts meanwhile makes the guess wrong. Then the commit is logged as a small one is, and its
-//! frames are garbage.
+//! inserts meanwhile makes the guess wrong, or the collection is created anew. Then the commit is
+//! logged as a small one is. The frames of a commit that is not logged with them are cut off again.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,7 +19,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use crc32fast::Hasher;
 use docdb_datafile::{DataFile, DataFileWriter, FileIdentity, FilePtr, data_file_name};
-use docdb_index::{Place, Pointer};
+use docdb_index::{Key, Place, Pointer};
 use docdb_mvcc::WriteKind;
 use docdb_wal::Body;
 use parking_lot::MutexGuard;
@@ -32,6 +32,7 @@ use crate::error::Result;
 use crate::manifest::DataFileEntry;
 use crate::ops::WriteOp;
 use crate::pointer::DocPtr;
+use crate::publish::entry_of;
 use crate::record::{OpHead, OpKind};
 
 /// The data file that large commits append to.
@@ -53,6 +54,9 @@ impl BulkFile {
     }
 }
 
+/// The file, where the bodies lie in it, and the file for readers if it is new.
+type Written = (DataFileEntry, Vec<Option<FilePtr>>, Option<DataFile>);
+
 /// Bodies that are durable in a data file, for a commit that is not sequenced yet.
 pub(super) struct StoredBodies<'a> {
     /// The file, and how much of it is synced.
@@ -63,10 +67,26 @@ pub(super) struct StoredBodies<'a> {
     pub(super) logged: Body<'static>,
     /// Of these, before any compression.
     pub(super) crc: Hasher,
-    /// For each operation the id that its frame carries.
-    ids: Vec<u64>,
+    /// For each operation the document that its frame carries.
+    keys: Vec<Key>,
+    /// The file for readers, if it is new.
+    opened: Option<DataFile>,
+    /// The file's synced length before.
+    start_bytes: u64,
+    is_logged: bool,
+    inner: &'a Inner,
     /// Held until the commit is sequenced: the next one guesses ids only then.
-    _turn: MutexGuard<'a, BulkFile>,
+    turn: MutexGuard<'a, BulkFile>,
+}
+
+impl Drop for StoredBodies<'_> {
+    fn drop(&mut self) {
+        if !self.is_logged {
+            let DataFileEntry { number, salt, .. } = self.file;
+            let identity = FileIdentity { number, salt };
+            self.turn.writer = self.inner.cut_back(identity, self.start_bytes);
+        }
+    }
 }
 
 impl StoredBodies<'_> {
@@ -95,9 +115,15 @@ impl StoredBodies<'_> {
         pointers.map(FilePtr::frame_bytes).sum()
     }
 
-    /// Whether the frames carry the ids that the operations have got.
-    pub(super) fn fit(&self, ids: impl Iterator<Item = u64>) -> bool {
-        self.ids.iter().copied().eq(ids)
+    /// Whether the frames carry the documents that the operations have come to.
+    pub(super) fn fit(&self, keys: impl Iterator<Item = Key>) -> bool {
+        self.keys.iter().copied().eq(keys)
+    }
+
+    /// The commit is logged: from now on the frames are read.
+    pub(super) fn logged(&mut self) {
+        self.is_logged = true;
+        self.inner.adopt(self.file, self.opened.take());
     }
 }
 
@@ -111,34 +137,24 @@ impl Inner {
         let mut turn = self.bulk.lock();
         // Asked under the lock: once the database is closed, its directory may be another owner's.
         self.check_writable()?;
-        let ids = guess_ids(ops, planned);
+        let keys = guess_keys(ops, planned);
         let mut writer = match turn.writer.take() {
             Some(writer) => writer,
             None => self.new_bulk_file()?,
         };
-        // From here to the end an error drops the writer: what it wrote is in doubt.
-        let is_new = writer.durable_len() == 0;
-        let mut pointers = Vec::with_capacity(ops.len());
-        for ((op, plan), &id) in ops.iter().zip(planned).zip(&ids) {
-            pointers.push(match op.kind {
-                WriteKind::Delete => None,
-                _ => Some(writer.append_unversioned(plan.key.collection, id, op.body)?),
-            });
-        }
-        let durable_bytes = writer.sync()?;
-        let FileIdentity { number, salt } = writer.identity();
-        if is_new {
-            self.vfs.sync_dir(&self.dir)?;
-            let path = writer.path();
-            let file = DataFile::open(self.vfs.as_ref(), path, writer.identity(), durable_bytes)?;
-            self.store.add(file);
-        } else if let Some(file) = self.store.get(number) {
-            file.extend(durable_bytes);
-        }
-        if durable_bytes < self.options.data_file_bytes_max {
+        let (identity, start_bytes) = (writer.identity(), writer.durable_len());
+        let written = self.write_bodies(&mut writer, ops, &keys);
+        let (file, pointers, opened) = match written {
+            Ok(written) => written,
+            Err(error) => {
+                // The next one begins a new file: what of this one reached the disk is in doubt.
+                drop(self.cut_back(identity, start_bytes));
+                return Err(error);
+            }
+        };
+        if file.durable_bytes < self.options.data_file_bytes_max {
             turn.writer = Some(writer);
         }
-        let file = DataFileEntry::new(number, salt, durable_bytes);
         let logged = logged(&file, &pointers);
         let mut crc = Hasher::new();
         crc.update(&logged);
@@ -147,9 +163,48 @@ impl Inner {
             pointers,
             logged: self.wal.pack(Body::Shared(logged)),
             crc,
-            ids,
-            _turn: turn,
+            keys,
+            opened,
+            start_bytes,
+            is_logged: false,
+            inner: self,
+            turn,
         })
+    }
+
+    fn write_bodies(
+        &self,
+        writer: &mut DataFileWriter,
+        ops: &[WriteOp<'_>],
+        keys: &[Key],
+    ) -> Result<Written> {
+        let is_new = writer.durable_len() == 0;
+        let mut pointers = Vec::with_capacity(ops.len());
+        for (op, key) in ops.iter().zip(keys) {
+            pointers.push(match op.kind {
+                WriteKind::Delete => None,
+                _ => Some(writer.append_unversioned(key.collection, key.id, op.body)?),
+            });
+        }
+        let entry = entry_of(writer)?;
+        if is_new {
+            self.vfs.sync_dir(&self.dir)?;
+        }
+        Ok((entry, pointers, self.open_if_new(&entry)?))
+    }
+
+    /// Gives back what was written to a file behind `start_bytes`, where nothing points to, or all of
+    /// it. What cannot be given back now is garbage. A writer for what is left, if that can go on.
+    fn cut_back(&self, identity: FileIdentity, start_bytes: u64) -> Option<DataFileWriter> {
+        let (vfs, path) = (
+            self.vfs.as_ref(),
+            self.dir.join(data_file_name(identity.number)),
+        );
+        if start_bytes == 0 {
+            let _ = vfs.remove_file(&path);
+            return None;
+        }
+        DataFileWriter::append_to(vfs, &path, identity, start_bytes).ok()
     }
 
     fn new_bulk_file(&self) -> Result<DataFileWriter> {
@@ -174,10 +229,10 @@ fn logged(file: &DataFileEntry, pointers: &[Option<FilePtr>]) -> Bytes {
     bytes.into()
 }
 
-/// The ids that the operations will have if nobody else inserts.
-fn guess_ids(ops: &[WriteOp<'_>], planned: &[Planned]) -> Vec<u64> {
+/// The documents that the operations will come to if nobody else inserts.
+fn guess_keys(ops: &[WriteOp<'_>], planned: &[Planned]) -> Vec<Key> {
     let mut earlier = Earlier::default();
-    let ids = ops.iter().zip(planned).map(|(op, plan)| {
+    let keys = ops.iter().zip(planned).map(|(op, plan)| {
         let mut key = plan.key;
         if plan.seen.is_none() {
             let highest = earlier.highest(&plan.collection);
@@ -185,7 +240,7 @@ fn guess_ids(ops: &[WriteOp<'_>], planned: &[Planned]) -> Vec<u64> {
             key.id = highest.map_or(1, |id| id.saturating_add(1));
         }
         earlier.note(key, &plan.collection, op.kind);
-        key.id
+        key
     });
-    ids.collect()
+    keys.collect()
 }

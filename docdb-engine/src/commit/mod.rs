@@ -128,12 +128,20 @@ impl Inner {
         let is_large = body_bytes >= self.options.bulk_bytes_min.max(1);
         // The bodies of a large commit do not stay in memory.
         let resident_bytes = if is_large { 0 } else { body_bytes };
-        let _permit = self.admit(ops.len(), resident_bytes)?;
+        let mut permit = self.admit(ops.len(), resident_bytes)?;
         let mut planned = Vec::with_capacity(ops.len());
         for (index, op) in ops.iter().enumerate() {
             match self.plan(op, !is_large) {
                 Ok(op) => planned.push(op),
                 Err(error) => return Ok(self.refuse_planning(ops, &planned, error.at_op(index))),
+            }
+        }
+        if is_large && matches!(self.validate(ops, &planned), Verdict::Refused { .. }) {
+            // Most likely nothing need be written to say so.
+            let sequencer = self.sequencer.lock();
+            if let Verdict::Refused { error, rests_on } = self.validate(ops, &planned) {
+                drop(sequencer);
+                return Ok(self.refusal(error, rests_on));
             }
         }
         let mut bodies = if is_large {
@@ -147,13 +155,16 @@ impl Inner {
             match self.validate(ops, &planned) {
                 Verdict::Accepted(accepted) => {
                     if let Bodies::Stored(stored) = &bodies
-                        && !stored.fit(accepted.iter().map(|accepted| accepted.key.id))
+                        && !stored.fit(accepted.iter().map(|accepted| accepted.key))
                     {
                         drop(sequencer);
+                        bodies = Bodies::gather(ops, body_bytes, &self.wal);
+                        // Now they do stay in memory. Nothing is held while that is waited for.
+                        drop(permit);
+                        permit = self.admit(ops.len(), body_bytes)?;
                         for (op, plan) in ops.iter().zip(&mut planned) {
                             plan.body = resident(op);
                         }
-                        bodies = Bodies::gather(ops, body_bytes, &self.wal);
                         continue;
                     }
                     return self.commit(
@@ -161,7 +172,7 @@ impl Inner {
                         ops,
                         &planned,
                         &accepted,
-                        &bodies,
+                        &mut bodies,
                         durability,
                     );
                 }
@@ -318,7 +329,7 @@ impl Inner {
         ops: &[WriteOp<'_>],
         planned: &[Planned],
         accepted: &[Accepted],
-        bodies: &Bodies<'_>,
+        bodies: &mut Bodies<'_>,
         durability: Durability,
     ) -> Result<CommitTicket> {
         let head = &mut sequencer.head;
@@ -326,7 +337,8 @@ impl Inner {
         bodies.encode_head(head, ops, accepted);
         let data_bytes = bodies.stored().map_or(0, |stored| stored.bytes());
         let ticket = self.log(head, bodies, data_bytes, durability)?;
-        if let Some(stored) = bodies.stored() {
+        if let Bodies::Stored(stored) = bodies {
+            stored.logged();
             sequencer.bulk_files.note(stored.file);
         }
         let guard = InstallGuard(self);
