@@ -292,7 +292,7 @@ fn what_is_refused_takes_no_space() {
 /// A database in which something happens while the bodies of the next large commit are synced.
 fn hooked(vfs: &SimVfs) -> (Db, Hooked) {
     let hooked = Hooked::new(vfs, "data-");
-    let shared = Arc::new(hooked.clone());
+    let shared = hooked.vfs();
     let db = Db::create(shared, dir(), common::options(), Arc::new(ManualDriver)).unwrap();
     (db, hooked)
 }
@@ -320,7 +320,9 @@ fn what_is_refused_late_gives_its_space_back() {
         let next = put_large(&db, 2).unwrap();
         for db in [db, open(&power_loss(&vfs)).unwrap()] {
             check_large(&db, 2, next);
-            version.map(|version| check_large(&db, 7, version));
+            if let Some(version) = version {
+                check_large(&db, 7, version);
+            }
             assert_eq!(*db.read("_default", 1).unwrap().body, *b"\"rival\"");
             db.compact().unwrap();
             check_large(&db, 2, next);

@@ -192,7 +192,7 @@ fn what_was_deleted_stays_deleted() {
         options.runs_max = 3;
         let hooked = Hooked::new(&vfs, "data-");
         let db = Db::create(
-            Arc::new(hooked.clone()),
+            hooked.vfs(),
             common::dir(),
             options.clone(),
             Arc::new(ManualDriver),
@@ -259,7 +259,7 @@ fn what_changes_while_it_is_moved_is_not_moved() {
         let vfs = disk();
         let hooked = Hooked::new(&vfs, prefix);
         let db = Db::create(
-            Arc::new(hooked.clone()),
+            hooked.vfs(),
             common::dir(),
             by_hand(),
             Arc::new(ManualDriver),

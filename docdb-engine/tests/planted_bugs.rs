@@ -102,7 +102,7 @@ fn worth_compacting(vfs: Arc<dyn Vfs>) -> Result<Db, Error> {
 /// A checkpoint supersedes documents while a compaction moves them.
 fn superseded_while_moved() -> Result<(), String> {
     let hooked = Hooked::new(&disk(), "data-");
-    let db = worth_compacting(Arc::new(hooked.clone())).map_err(|e| e.to_string())?;
+    let db = worth_compacting(hooked.vfs()).map_err(|e| e.to_string())?;
     let writing = db.clone();
     hooked.hook(move || {
         for id in 25..30 {

@@ -25,10 +25,11 @@ const WAYS: usize = 8;
 
 /// Keeps values that were used lately, of at most a number of bytes that can be changed at any time.
 ///
-/// A key has a set of eight slots in one shard, and the next one where that is full; a shard grows by half when five eighths of its
-/// slots are taken, so that few sets are full before the bytes run out. When the bytes run out, a hand goes round over the slots of the shard: a value that
-/// was used since it last came by stays, one that was not goes. So a value that is used once gives way
-/// to those that are used again.
+/// A key has a set of eight slots in one shard, and the next one where that is full; a shard grows by
+/// half when five eighths of its slots are taken, so that few sets are full before the bytes run out.
+/// When they run out, a hand goes round over the slots of the shard: a value that was used since it
+/// last came by stays, one that was not goes. So a value that is used once gives way to those that are
+/// used again.
 ///
 /// Its hashes have a fixed seed: what it keeps depends on what is asked for and on nothing else.
 pub struct ByteCache<K, V> {
