@@ -201,6 +201,24 @@ impl Preparer {
         outcome
     }
 
+    /// Removes what is prepared or kept for reuse, and keeps no more set aside than the next opening
+    /// needs, which begins a segment of `opening_bytes`. For a log that is at its end: an error is of
+    /// no consequence.
+    pub(crate) fn give_back(&mut self, home: &Home, opening_bytes: u64) {
+        let vfs = home.vfs.as_ref();
+        if let Some(preparing) = self.preparing.take() {
+            preparing.abandon(vfs);
+        }
+        if let Some(ready) = self.ready.take() {
+            let _ = vfs.remove_file(&ready.path);
+        }
+        for retired in self.retired.drain(..) {
+            let _ = vfs.remove_file(&retired.temporary);
+        }
+        let wanted = reserve::wanted_bytes(opening_bytes);
+        let _ = self.reserve.shrink(vfs, &home.dir, wanted);
+    }
+
     /// Hands the prepared segment over to become the current one.
     pub(crate) fn take(&mut self) -> Option<Segment> {
         let segment = self.ready.take()?;

@@ -89,6 +89,14 @@ impl Writer {
         self.write_marker(FLAG_CLOSE, next_lsn)
     }
 
+    /// Cuts off what is void behind the marker of a clean end. Returns the bytes that are left.
+    pub(crate) fn give_back(&self) -> u64 {
+        match self.segment.file.set_len(self.position) {
+            Ok(()) => self.position,
+            Err(_) => self.segment.capacity_bytes,
+        }
+    }
+
     /// Writes and syncs a marker that proves everything before it: syncs that first.
     pub(crate) fn write_idle(&mut self, next_lsn: u64) -> Result<()> {
         self.sync()?;

@@ -226,3 +226,40 @@ fn a_torn_group_in_a_recycled_file_is_reported() {
         assert!((start - 4096 + 80..=start).contains(&cut.offset), "{what}");
     }
 }
+
+/// A closed log takes little more than its records, and opening it does not read what is void.
+#[test]
+fn a_closed_log_gives_back_what_only_a_log_in_use_needs() {
+    let sim = disk();
+    let mut options = common::options();
+    options.segment_bytes_max = 1 << 20;
+    options.keep_segments = 0;
+    let shared = Arc::new(sim.clone());
+    let wal = Wal::create(shared, dir(), options.clone(), Arc::new(ManualDriver)).unwrap();
+    let mut promise = Promise::default();
+    work(&wal, &mut promise, 1500).unwrap();
+    while wal.prepare_step().unwrap() {}
+    assert!(sim.used_bytes() > 2 << 20, "{} bytes", sim.used_bytes());
+    wal.close().unwrap();
+    let stats = wal.stats();
+    drop(wal);
+    let left: u64 = segments(&sim)
+        .iter()
+        .map(|path| sim.read_file(path).unwrap().len() as u64)
+        .sum();
+    assert_eq!(stats.segment_bytes, left);
+    assert_eq!((stats.recycled_bytes, stats.recycled_segments), (0, 0));
+    assert!(sim.used_bytes() < 1 << 20, "{} bytes", sim.used_bytes());
+
+    let opened = open_with(&sim, options).unwrap();
+    assert_eq!(promise.violation(&opened.entries), None);
+    assert!(opened.report.clean, "{:?}", opened.report);
+    let entry = append_and_wait(&opened.wal, 1500, 300).unwrap();
+    promise.appended.push(entry);
+    drop(opened);
+    let opened = open(&sim).unwrap();
+    assert_eq!(
+        opened.entries.last().unwrap(),
+        promise.appended.last().unwrap()
+    );
+}

@@ -7,6 +7,7 @@ use super::flush::{PanicGuard, Wakeups};
 use super::state::Token;
 use crate::durability::Reach;
 use crate::error::{Result, WalError};
+use crate::recovery::first_capacity;
 use crate::sync::atomic::Ordering;
 use crate::waiters::Goal;
 
@@ -61,6 +62,9 @@ impl Log {
         let guard = PanicGuard { log: self };
         let result = self.writer.lock().write_close(next_lsn);
         std::mem::forget(guard);
+        if result.is_ok() {
+            self.give_back();
+        }
         let mut state = self.state.lock();
         state.token = Token::Free;
         match result {
@@ -77,5 +81,17 @@ impl Log {
                 Err(error)
             }
         }
+    }
+
+    /// Gives back the space that only a log in use needs: the next opening begins a small segment and
+    /// reads what it finds, so what is void would only delay it. Whatever fails here, and whatever a
+    /// crash leaves of it, changes nothing of what the log says: the marker of the end is durable.
+    fn give_back(&self) {
+        let used_bytes = self.writer.lock().give_back();
+        if let Some(current) = self.segments.lock().last_mut() {
+            current.capacity_bytes = current.capacity_bytes.min(used_bytes);
+        }
+        let opening_bytes = first_capacity(&self.options, 0);
+        self.preparer.lock().give_back(&self.home, opening_bytes);
     }
 }

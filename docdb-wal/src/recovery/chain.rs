@@ -33,9 +33,15 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Bytes to read, however far away a damaged number says that the segment is cut.
-    pub(super) fn bytes(&self) -> u64 {
-        self.end.min(self.header.capacity_bytes)
+    /// Bytes to read, however far away a damaged number says that the segment is cut. One that ends
+    /// with the marker of a clean end is shorter than its capacity.
+    pub(super) fn bytes(&self) -> Result<u64> {
+        Ok(self.end.min(self.capacity_bytes()?))
+    }
+
+    /// Bytes that the segment can hold as it stands.
+    pub(super) fn capacity_bytes(&self) -> Result<u64> {
+        Ok(self.header.capacity_bytes.min(self.file.len()?))
     }
 }
 
@@ -286,13 +292,15 @@ pub(super) fn start(
     };
     let older = links[..first]
         .iter()
-        .map(|link| KeptSegment {
-            number: link.number,
-            path: link.path.clone(),
-            capacity_bytes: link.header.capacity_bytes,
-            last_lsn: start_lsn.0.saturating_sub(1),
-            end_bytes: link.end,
+        .map(|link| {
+            Ok(KeptSegment {
+                number: link.number,
+                path: link.path.clone(),
+                capacity_bytes: link.capacity_bytes()?,
+                last_lsn: start_lsn.0.saturating_sub(1),
+                end_bytes: link.end,
+            })
         })
-        .collect();
+        .collect::<Result<_>>()?;
     Ok((first, older))
 }

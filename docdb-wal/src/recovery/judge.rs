@@ -144,7 +144,10 @@ impl Recovery {
             teller: Teller::new(
                 options.on_progress.clone(),
                 chain.links[first..].len() as u64,
-                chain.links[first..].iter().map(Link::bytes).sum(),
+                chain.links[first..]
+                    .iter()
+                    .map(Link::bytes)
+                    .sum::<Result<u64>>()?,
             ),
             unpacker: Unpacker::default(),
         };
@@ -307,11 +310,11 @@ impl Judge {
             let mut reader = SegmentReader::new(&link.path, Arc::clone(&link.file), link.end)?;
             let (offset, sealed) = self.read_segment(link, &mut reader, visit)?;
             self.report.segments += 1;
-            self.teller.end_segment(link.bytes());
+            self.teller.end_segment(link.bytes()?);
             self.kept.push(KeptSegment {
                 number: link.number,
                 path: link.path.clone(),
-                capacity_bytes: link.header.capacity_bytes,
+                capacity_bytes: link.capacity_bytes()?,
                 last_lsn: self.expected.unwrap_or_default().lsn,
                 end_bytes: link.end,
             });
