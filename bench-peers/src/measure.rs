@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// The latencies of one thread or task, in nanoseconds.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Latencies(Vec<u32>);
 
 impl Latencies {
@@ -32,7 +32,8 @@ impl Latencies {
         self.0.len() as u64
     }
 
-    fn micros(&mut self, share: f64) -> Option<f64> {
+    /// The latency that this share of them does not exceed, in microseconds.
+    pub fn micros(&mut self, share: f64) -> Option<f64> {
         self.0.sort_unstable();
         let at = (self.0.len().saturating_sub(1) as f64 * share) as usize;
         self.0.get(at).map(|nanos| f64::from(*nanos) / 1e3)

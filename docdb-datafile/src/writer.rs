@@ -27,6 +27,8 @@ pub struct DataFileWriter {
     buffer: Vec<u8>,
     written_len: u64,
     durable_len: u64,
+    /// Up to here nothing need be carried to the device any more.
+    synced_len: u64,
     failed: bool,
 }
 
@@ -65,6 +67,7 @@ impl DataFileWriter {
             buffer: Vec::new(),
             written_len: len,
             durable_len: len,
+            synced_len: len,
             failed: false,
         }
     }
@@ -105,7 +108,26 @@ impl DataFileWriter {
         self.latch(Self::write_buffer)?;
         self.latch(|writer| Ok(writer.file.sync_data()?))?;
         self.durable_len = self.written_len;
+        self.synced_len = self.written_len;
         Ok(self.durable_len)
+    }
+
+    /// Writes and syncs what was appended so far, so that less is left for [`DataFileWriter::sync`]:
+    /// a long sync keeps the device from others. Proves nothing durable by itself.
+    ///
+    /// # Errors
+    /// As [`DataFileWriter::sync`].
+    pub fn sync_written(&mut self) -> Result<()> {
+        self.check_usable()?;
+        self.latch(Self::write_buffer)?;
+        self.latch(|writer| Ok(writer.file.sync_data()?))?;
+        self.synced_len = self.written_len;
+        Ok(())
+    }
+
+    /// Bytes that the next sync has to carry to the device.
+    pub fn unsynced_bytes(&self) -> u64 {
+        self.len() - self.synced_len
     }
 
     /// Where the next frame goes, in bytes from the file's beginning.

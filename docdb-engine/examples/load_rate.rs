@@ -1,4 +1,4 @@
-//! Measures loading: `cargo run --release -p docdb-engine --example load_rate -- DIRECTORY [DOCUMENTS]`.
+//! Measures loading: `cargo run --release -p docdb-engine --example load_rate -- DIRECTORY [DOCUMENTS [BATCH...]]`.
 //!
 //! Loads documents of about 300 bytes into a new database in batches of several sizes, from the first
 //! batch until the database is closed. Batches from 1 MiB on go to a data file at once.
@@ -13,12 +13,19 @@ fn main() -> Result<(), Failure> {
     let mut arguments = std::env::args_os().skip(1);
     let parent = arguments
         .next()
-        .ok_or("usage: load_rate DIRECTORY [DOCUMENTS]")?;
+        .ok_or("usage: load_rate DIRECTORY [DOCUMENTS [BATCH...]]")?;
     let documents: u64 = match arguments.next() {
         Some(text) => text.to_string_lossy().parse()?,
         None => 1_000_000,
     };
-    for batch in [100, 1_000, 3_000, 4_000, 10_000, 40_000] {
+    let mut batches = Vec::new();
+    for argument in arguments {
+        batches.push(argument.to_string_lossy().parse()?);
+    }
+    if batches.is_empty() {
+        batches = vec![100, 1_000, 3_000, 4_000, 10_000, 40_000];
+    }
+    for batch in batches {
         let temp = tempfile::tempdir_in(&parent)?;
         let db = Db::open(temp.path().join("db"))?;
         let started = Instant::now();

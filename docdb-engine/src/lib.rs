@@ -16,6 +16,7 @@ mod manifest;
 mod open;
 mod ops;
 mod options;
+mod pacing;
 #[cfg(feature = "planted-bugs")]
 pub mod planted;
 #[cfg(not(feature = "planted-bugs"))]

@@ -63,8 +63,8 @@ impl Durability {
         }
     }
 
-    /// Whether every group is synced when it is written.
-    pub(crate) fn syncs_groups(self) -> bool {
+    /// Whether every group is synced when it is written, so that commits wait for the device.
+    pub fn syncs_groups(self) -> bool {
         self.reach() == Reach::Durable
     }
 }

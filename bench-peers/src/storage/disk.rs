@@ -11,7 +11,7 @@ use crate::peers::docdb::LOG_DIR;
 const BLOCK_BYTES: u64 = 512;
 
 /// Bytes in blocks that the files have been given: holes are not counted, blocks set aside are.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Everything but `log`.
     pub data: u64,

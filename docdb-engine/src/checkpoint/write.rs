@@ -15,8 +15,8 @@ use crate::pointer::DocPtr;
 use crate::publish::{entry_of, reserve_run};
 use crate::space::LiveChanges;
 
-/// Documents taken from the frozen delta at a time.
-const CHUNK_ITEMS: usize = 1024;
+/// Documents taken from the frozen delta at a time; what they take is synced in between.
+const CHUNK_ITEMS: usize = 256;
 
 /// What a checkpoint has written and synced, and what is dead because of it.
 #[derive(Default)]
@@ -116,6 +116,12 @@ impl Inner {
                     None => run.insert(self.checkpoint_run(state)?),
                 };
                 run.push(key, version.ts, pointer)?;
+            }
+            if let Some(data) = &mut data {
+                self.pace_data(data)?;
+            }
+            if let Some(run) = &mut run {
+                self.pace_run(run)?;
             }
         }
         if let Some(writer) = data {

@@ -206,6 +206,7 @@ impl Inner {
             };
             let output = self.output(work)?;
             let to = output.append(&id, &frame.body)?;
+            self.pace_data(output)?;
             slice.copied_bytes += to.frame_bytes();
             slice.moved.push(Moved {
                 key,

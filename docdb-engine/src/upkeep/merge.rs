@@ -21,6 +21,8 @@ use crate::publish::reserve_run;
 
 /// The bytes of an entry.
 const ENTRY_BYTES: u64 = format::entry_bytes::<DocPtr>() as u64;
+/// Entries between two looks at what is to be synced.
+const PART_ENTRIES: u64 = 2048;
 
 /// A merge under way.
 pub(super) struct MergeJob {
@@ -110,15 +112,20 @@ impl Inner {
         };
         let collections = &job.collections;
         let keep = |key: &Key| collections.contains(&key.collection);
-        let entries = self.options.compact_slice_bytes / ENTRY_BYTES;
-        if !merge.step(&mut writer, entries, keep)? {
-            // So that no step, nor the end, has much to wait for.
-            writer.sync_written()?;
-            job.started = Some((merge, writer));
-            return Ok(false);
+        let mut entries = self.options.compact_slice_bytes / ENTRY_BYTES;
+        while entries > 0 {
+            let part = entries.min(PART_ENTRIES);
+            entries -= part;
+            if merge.step(&mut writer, part, keep)? {
+                self.publish_merge(job, writer)?;
+                return Ok(true);
+            }
+            self.pace_run(&mut writer)?;
         }
-        self.publish_merge(job, writer)?;
-        Ok(true)
+        // So that no step, nor the end, has much to wait for.
+        writer.sync_written()?;
+        job.started = Some((merge, writer));
+        Ok(false)
     }
 
     fn publish_merge(&self, job: &MergeJob, writer: RunWriter<DocPtr>) -> Result<()> {

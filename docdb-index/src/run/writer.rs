@@ -24,6 +24,8 @@ pub struct RunWriter<P> {
     identity: RunIdentity,
     buffer: Vec<u8>,
     written_len: u64,
+    /// Up to here nothing need be carried to the device any more.
+    synced_len: u64,
     block: Vec<RunEntry<P>>,
     /// Of the group of blocks that is being written.
     filter: Box<Page>,
@@ -43,6 +45,7 @@ impl<P: Pointer> RunWriter<P> {
             identity,
             buffer: format::encode_header::<P>(&identity).to_vec(),
             written_len: 0,
+            synced_len: 0,
             block: Vec::with_capacity(format::entries_per_block::<P>()),
             filter: Box::new([0; PAGE_BYTES]),
             group_blocks: 0,
@@ -109,14 +112,21 @@ impl<P: Pointer> RunWriter<P> {
         Ok(self.meta)
     }
 
-    /// Makes durable what has been written so far, so that the end has less left to wait for.
+    /// Writes and syncs what fills whole pages so far, so that the end has less left to wait for.
     pub fn sync_written(&mut self) -> Result<()> {
         self.check_usable()?;
+        self.write_buffer()?;
         if let Err(error) = self.file.sync_data() {
             self.failed = true;
             return Err(error.into());
         }
+        self.synced_len = self.written_len;
         Ok(())
+    }
+
+    /// Bytes that the next sync has to carry to the device.
+    pub fn unsynced_bytes(&self) -> u64 {
+        self.written_len + self.buffer.len() as u64 - self.synced_len
     }
 
     /// What was pushed so far.

@@ -14,6 +14,10 @@ use crate::task::Task;
 
 /// How often the directory is measured, at most.
 const DISK_EVERY: Duration = Duration::from_millis(50);
+/// A store is at rest when its files have not changed for so long.
+const REST: Duration = Duration::from_secs(3);
+/// And is waited for no longer than this.
+const REST_MAX: Duration = Duration::from_secs(60);
 
 pub fn overwrite(task: &Task, writes: u64, seconds_max: f64) -> Result<Sample, Failure> {
     let documents = Documents::new();
@@ -44,7 +48,8 @@ pub fn overwrite(task: &Task, writes: u64, seconds_max: f64) -> Result<Sample, F
     let began = Instant::now();
     store.settle()?;
     sample.set("settle_seconds", began.elapsed().as_secs_f64());
-    let settled = Usage::of(&task.dir)?;
+    let settled = rest(task)?;
+    sample.set("rest_seconds", began.elapsed().as_secs_f64());
     let live: u64 = (0..task.documents)
         .zip(&revisions)
         .map(|(number, revision)| documents.bytes(task.ids.of(number), *revision))
@@ -91,6 +96,21 @@ struct Peak {
     data: u64,
     log: u64,
     both: u64,
+}
+
+/// Waits until the work that a store does of itself in the background changes nothing any more.
+fn rest(task: &Task) -> Result<Usage, Failure> {
+    let began = Instant::now();
+    let mut usage = Usage::of(&task.dir)?;
+    let mut since = Instant::now();
+    while since.elapsed() < REST && began.elapsed() < REST_MAX {
+        std::thread::sleep(DISK_EVERY);
+        let now = Usage::of(&task.dir)?;
+        if now != usage {
+            (usage, since) = (now, Instant::now());
+        }
+    }
+    Ok(usage)
 }
 
 fn watch(task: &Task, over: &AtomicBool) -> Result<Peak, Failure> {

@@ -40,10 +40,22 @@ impl<'a> Commits<'a> {
 
     /// What one thread does.
     pub fn run(&self, store: &dyn Store, wanted: &dyn Fn() -> bool) -> Result<Latencies, Failure> {
+        self.run_noting(store, wanted, &mut || 0, &mut |_, _| ())
+    }
+
+    /// The same, and tells after every commit what `before` gave before it, and when it began.
+    pub fn run_noting(
+        &self,
+        store: &dyn Store,
+        wanted: &dyn Fn() -> bool,
+        before: &mut dyn FnMut() -> u64,
+        after: &mut dyn FnMut(u64, Instant),
+    ) -> Result<Latencies, Failure> {
         let mut writer = store.writer()?;
         let mut entries = vec![Entry::default(); self.batch];
         let mut latencies = Latencies::default();
         while wanted() {
+            let noted = before();
             let start = Instant::now();
             for _ in 0..self.burst {
                 let first = self.next.fetch_add(self.batch as u64, Ordering::Relaxed);
@@ -55,6 +67,7 @@ impl<'a> Commits<'a> {
                 writer.commit(&entries)?;
             }
             latencies.note_burst(start, self.burst);
+            after(noted, start);
         }
         Ok(latencies)
     }
