@@ -8,31 +8,75 @@ use super::THIS_COMMIT;
 use crate::collections::Collection;
 
 /// What the earlier operations of a batch have done.
+///
+/// Most batches write ascending ids of one collection, and then nobody need look anything up: each key
+/// is above all earlier ones.
 #[derive(Default)]
 pub(super) struct Earlier {
+    /// As long as keys ascend, what was done, in order.
+    ascending: Vec<(Key, Current)>,
+    /// Since they do not: by key.
     states: AHashMap<Key, Current>,
-    highest: AHashMap<u32, Option<u64>>,
+    /// The collection that was written to last, and the highest id written there.
+    last: Option<(u32, u64)>,
+    /// Those of the others.
+    highest: AHashMap<u32, u64>,
 }
 
 impl Earlier {
-    pub(super) fn state(&self, key: Key) -> Option<Current> {
-        self.states.get(&key).copied()
-    }
-
-    pub(super) fn highest(&self, collection: &Collection) -> Option<u64> {
-        match self.highest.get(&collection.id) {
-            Some(highest) => *highest,
-            None => collection.installed().1,
+    pub(super) fn with_capacity(operations: usize) -> Earlier {
+        Earlier {
+            ascending: Vec::with_capacity(operations),
+            ..Earlier::default()
         }
     }
 
-    pub(super) fn note(&mut self, key: Key, collection: &Collection, kind: WriteKind) {
+    pub(super) fn state(&self, key: Key) -> Option<Current> {
+        if self.states.is_empty() {
+            let (last, state) = *self.ascending.last()?;
+            if key >= last {
+                return (key == last).then_some(state);
+            }
+            let at = self.ascending.binary_search_by_key(&key, |(key, _)| *key);
+            return at.ok().map(|at| self.ascending[at].1);
+        }
+        self.states.get(&key).copied()
+    }
+
+    /// The highest id that was ever used in the collection, this batch included.
+    pub(super) fn highest(&self, collection: &Collection) -> Option<u64> {
+        let written = match self.last {
+            Some((id, highest)) if id == collection.id => Some(highest),
+            _ => self.highest.get(&collection.id).copied(),
+        };
+        written.max(collection.installed().1)
+    }
+
+    pub(super) fn note(&mut self, key: Key, kind: WriteKind) {
         let state = match kind {
             WriteKind::Delete => Current::Absent,
             _ => Current::Present(THIS_COMMIT),
         };
-        self.states.insert(key, state);
-        let highest = self.highest(collection).max(Some(key.id));
-        self.highest.insert(collection.id, highest);
+        let ascends = self.ascending.last().is_none_or(|(last, _)| *last < key);
+        if self.states.is_empty() && ascends {
+            self.ascending.push((key, state));
+        } else {
+            self.states.extend(self.ascending.drain(..));
+            self.states.insert(key, state);
+        }
+        self.note_id(key);
+    }
+
+    fn note_id(&mut self, key: Key) {
+        match &mut self.last {
+            Some((id, highest)) if *id == key.collection => *highest = key.id.max(*highest),
+            last => {
+                if let Some((id, highest)) = last.take() {
+                    self.highest.insert(id, highest);
+                }
+                let before = self.highest.get(&key.collection).copied();
+                *last = Some((key.collection, key.id.max(before.unwrap_or(0))));
+            }
+        }
     }
 }

@@ -231,7 +231,7 @@ fn logged(file: &DataFileEntry, pointers: &[Option<FilePtr>]) -> Bytes {
 
 /// The documents that the operations will come to if nobody else inserts.
 fn guess_keys(ops: &[WriteOp<'_>], planned: &[Planned]) -> Vec<Key> {
-    let mut earlier = Earlier::default();
+    let mut earlier = Earlier::with_capacity(ops.len());
     let keys = ops.iter().zip(planned).map(|(op, plan)| {
         let mut key = plan.key;
         if plan.seen.is_none() {
@@ -239,7 +239,7 @@ fn guess_keys(ops: &[WriteOp<'_>], planned: &[Planned]) -> Vec<Key> {
             // Past the last id there is none: the sequencer says so.
             key.id = highest.map_or(1, |id| id.saturating_add(1));
         }
-        earlier.note(key, &plan.collection, op.kind);
+        earlier.note(key, op.kind);
         key
     });
     keys.collect()

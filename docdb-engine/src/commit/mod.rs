@@ -131,7 +131,7 @@ impl Inner {
         let mut permit = self.admit(ops.len(), resident_bytes)?;
         let mut planned = Vec::with_capacity(ops.len());
         for (index, op) in ops.iter().enumerate() {
-            match self.plan(op, !is_large) {
+            match self.plan(op, planned.last(), !is_large) {
                 Ok(op) => planned.push(op),
                 Err(error) => return Ok(self.refuse_planning(ops, &planned, error.at_op(index))),
             }
@@ -184,7 +184,7 @@ impl Inner {
                     drop(sequencer);
                     for (index, (op, plan)) in ops.iter().zip(&mut planned).enumerate() {
                         let renewed = if plan.collection.dropped().is_some() {
-                            self.plan(op, plan.body.is_some())
+                            self.plan(op, None, plan.body.is_some())
                                 .map(|renewed| *plan = renewed)
                         } else if plan.seen.is_some() {
                             self.index
@@ -230,11 +230,23 @@ impl Inner {
         CommitTs(self.installed_ts.load(Ordering::Acquire))
     }
 
-    fn plan(&self, op: &WriteOp<'_>, resident_body: bool) -> Result<Planned> {
-        let collection = self
-            .collections
-            .installed(op.collection)
-            .ok_or_else(|| Error::collection_missing(op.collection))?;
+    /// `before` is the operation before it, most likely one on the same collection.
+    fn plan(
+        &self,
+        op: &WriteOp<'_>,
+        before: Option<&Planned>,
+        resident_body: bool,
+    ) -> Result<Planned> {
+        let is_same = |collection: &&Arc<Collection>| {
+            collection.name == op.collection && collection.dropped().is_none()
+        };
+        let collection = match before.map(|before| &before.collection).filter(is_same) {
+            Some(collection) => Arc::clone(collection),
+            None => self
+                .collections
+                .installed(op.collection)
+                .ok_or_else(|| Error::collection_missing(op.collection))?,
+        };
         let key = Key::new(collection.id, op.id);
         let seen = match op.kind {
             WriteKind::Insert => None,
@@ -251,7 +263,7 @@ impl Inner {
     /// Decides under the sequencer, without I/O.
     fn validate(&self, ops: &[WriteOp<'_>], planned: &[Planned]) -> Verdict {
         let mut accepted = Vec::with_capacity(ops.len());
-        let mut earlier = Earlier::default();
+        let mut earlier = Earlier::with_capacity(if ops.len() > 1 { ops.len() } else { 0 });
         for (index, (op, plan)) in ops.iter().zip(planned).enumerate() {
             if let Some(dropped) = plan.collection.dropped() {
                 if self.collections.installed(op.collection).is_some() {
@@ -312,7 +324,7 @@ impl Inner {
                 return Verdict::Refused { error, rests_on };
             }
             if ops.len() > 1 {
-                earlier.note(key, &plan.collection, op.kind);
+                earlier.note(key, op.kind);
             }
             accepted.push(Accepted {
                 key,
