@@ -12,8 +12,10 @@ use tokio::task::JoinSet;
 use super::document::{Document, Write};
 use crate::failure::Failure;
 
-const BATCH_DOCUMENTS_MAX: usize = 1_000;
-const BATCH_BYTES_MAX: usize = 1 << 20;
+const BATCH_DOCUMENTS_MAX: usize = 10_000;
+/// Enough for the server to write the documents once, to a data file, and not to its log first, unless
+/// they are very small.
+const BATCH_BYTES_MAX: usize = 2 << 20;
 const BATCHES_IN_FLIGHT_MAX: usize = 4;
 /// How often a batch is sent again when the server has no room for it (nothing was written then).
 const RETRIES_MAX: u32 = 6;
