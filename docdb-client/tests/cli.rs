@@ -316,7 +316,7 @@ fn import_of_an_array_with_ids() {
 #[test]
 fn import_errors_name_the_line_and_what_was_written() {
     let tool = Tool::new();
-    let good: String = (1..=1_500).map(|n| format!("{{\"n\":{n}}}\n")).collect();
+    let good: String = (1..=10_500).map(|n| format!("{{\"n\":{n}}}\n")).collect();
     let import = |db: &str, tail: &str, more: &[&str]| {
         let args = [&["import", db, "c", "-"], more].concat();
         tool.run_with(&args, format!("{good}{tail}").as_bytes())
@@ -325,24 +325,24 @@ fn import_errors_name_the_line_and_what_was_written() {
     let ran = import("a", "{\"n\":}\n{}\n", &[]);
     assert_eq!((ran.code, ran.out.as_str()), (1, ""));
     assert!(
-        ran.err.starts_with("ERROR InvalidJson: line 1501: "),
+        ran.err.starts_with("ERROR InvalidJson: line 10501: "),
         "{ran:?}"
     );
-    assert!(ran.err.ends_with("(1000 documents imported)\n"), "{ran:?}");
-    assert_eq!(tool.ok(&["count", "a", "c"]), "1000\n");
+    assert!(ran.err.ends_with("(10000 documents imported)\n"), "{ran:?}");
+    assert_eq!(tool.ok(&["count", "a", "c"]), "10000\n");
     // Refused here: what stands before it is written.
     let ran = import("b", "{\"n\":\"x\"}\n", &["--id-field", "n", "--json"]);
     assert_eq!(
         (ran.code, ran.out.as_str()),
-        (1, "{\"imported\":1500,\"line\":1501}\n")
+        (1, "{\"imported\":10500,\"line\":10501}\n")
     );
     assert!(
-        ran.err.starts_with("ERROR InvalidArgument: line 1501: "),
+        ran.err.starts_with("ERROR InvalidArgument: line 10501: "),
         "{ran:?}"
     );
     let ran = import("c", "{\"n\":\n\n", &[]);
     assert!(
-        ran.err.starts_with("ERROR InvalidJson: line 1501: "),
+        ran.err.starts_with("ERROR InvalidJson: line 10501: "),
         "{ran:?}"
     );
     assert_eq!(tool.ok(&["count", "c", "c"]), "1500\n");
