@@ -345,7 +345,7 @@ fn import_errors_name_the_line_and_what_was_written() {
         ran.err.starts_with("ERROR InvalidJson: line 10501: "),
         "{ran:?}"
     );
-    assert_eq!(tool.ok(&["count", "c", "c"]), "1500\n");
+    assert_eq!(tool.ok(&["count", "c", "c"]), "10500\n");
 }
 
 #[test]
