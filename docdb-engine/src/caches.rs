@@ -12,10 +12,11 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 
-use docdb_datafile::FilePtr;
-use docdb_index::{ByteCache, CacheStats};
+use docdb_index::{ByteCache, CacheStats, Key, Resident};
+use docdb_mvcc::CommitTs;
 use parking_lot::Mutex;
 
+use crate::checkpoint::FrozenDelta;
 use crate::db::Inner;
 use crate::options::DbOptions;
 
@@ -26,31 +27,33 @@ const DOCUMENT_BYTES: u64 = 512;
 /// How many misses lie between two for the same document, at most, for it to be kept.
 const MISSES_REMEMBERED: usize = 1 << 15;
 
-/// A document's place. Numbers of files are never used again, and what is durable in a file never
-/// changes, so that no entry is ever out of date.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct DocKey {
-    file: u32,
-    offset: u64,
+/// A version of a document.
+#[derive(Debug, Clone)]
+struct Kept {
+    ts: CommitTs,
+    body: Arc<[u8]>,
 }
 
-impl From<FilePtr> for DocKey {
-    fn from(ptr: FilePtr) -> DocKey {
-        DocKey {
-            file: ptr.file,
-            offset: ptr.offset,
-        }
+impl Resident for Kept {
+    fn bytes(&self) -> usize {
+        self.body.bytes() + size_of::<CommitTs>()
     }
 }
 
-/// Documents of data files that were read lately, verified when they were read.
+/// Documents of data files that were read lately, verified when they were read: of each the newest
+/// version that the runs hold, or one that is in memory too. So a reader who finds nothing in memory
+/// finds here what the runs would tell, if it is not above the reader's number ([`docdb_index::Below`] says why).
+/// A compaction moves documents and changes none, and does not matter here.
 ///
 /// While there is room every document that is read is kept. Once there is none, a document is kept
 /// when it is missed twice in a short time: else those that are read once would spend more on driving
 /// one another out than they save.
 #[derive(Debug)]
 pub(crate) struct DocumentCache {
-    documents: ByteCache<DocKey, Arc<[u8]>>,
+    documents: ByteCache<Key, Kept>,
+    /// What was looked up when a delta before this one was the last to be published may be out of
+    /// date.
+    valid_since: AtomicU64,
     /// Of documents that were missed lately a part of the hash, at places that another part chooses.
     missed: OnceLock<Box<[AtomicU16]>>,
     /// The steps of the budget that were taken when the caches were last cut to fit.
@@ -67,34 +70,49 @@ impl DocumentCache {
             .min(options.document_cache_bytes_max);
         DocumentCache {
             documents: ByteCache::new(capacity, DOCUMENT_BYTES),
+            valid_since: AtomicU64::new(0),
             missed: OnceLock::new(),
             fitted: AtomicU64::new(u64::MAX),
             fitting: Mutex::new(()),
         }
     }
 
-    /// The document at that place, if it is here.
-    pub(crate) fn get(&self, ptr: FilePtr) -> Option<Arc<[u8]>> {
-        self.documents.get(&ptr.into())
+    /// The newest version of the document, if it is here and was committed at `from` or later, at `upto`
+    /// at the latest.
+    pub(crate) fn newest(
+        &self,
+        key: Key,
+        from: CommitTs,
+        upto: CommitTs,
+    ) -> Option<(CommitTs, Arc<[u8]>)> {
+        let kept = self.documents.get_with(&key, |kept| {
+            let is_seen = from <= kept.ts && kept.ts <= upto;
+            is_seen.then(|| (kept.ts, Arc::clone(&kept.body)))
+        });
+        kept.flatten()
     }
 
-    /// As [`DocumentCache::get`], and no use of the document.
-    pub(crate) fn peek(&self, ptr: FilePtr) -> Option<Arc<[u8]>> {
-        self.documents.peek(&ptr.into())
+    /// That version of the document, if it is here; no use of it.
+    pub(crate) fn peek(&self, key: Key, ts: CommitTs) -> Option<Arc<[u8]>> {
+        let kept = self.documents.peek(&key)?;
+        (kept.ts == ts).then_some(kept.body)
     }
 
-    /// Keeps a document that was read after [`DocumentCache::get`] did not have it, if it seems worth
-    /// it.
-    pub(crate) fn offer(&self, ptr: FilePtr, body: &Arc<[u8]>) {
-        if self.documents.is_on() && (!self.documents.has_evicted() || self.was_missed(ptr)) {
-            self.documents.insert(ptr.into(), Arc::clone(body));
+    /// Keeps a document that was read, if it seems worth it. `published_id` is that of the lookup.
+    pub(crate) fn offer(&self, key: Key, ts: CommitTs, body: &Arc<[u8]>, published_id: u64) {
+        if self.documents.is_on() && (!self.documents.has_evicted() || self.was_missed(key)) {
+            let body = Arc::clone(body);
+            self.documents.insert_if(key, Kept { ts, body }, || {
+                published_id >= self.valid_since.load(Ordering::Acquire)
+            });
         }
     }
 
-    /// Gives up the documents of data files that were removed.
-    pub(crate) fn forget_files(&self, files: &[u32]) {
-        if !files.is_empty() {
-            self.documents.retain(|key| !files.contains(&key.file));
+    /// Gives up what a delta supersedes that is about to be published.
+    pub(crate) fn supersede(&self, delta: &FrozenDelta) {
+        self.valid_since.store(delta.id(), Ordering::Release);
+        if self.documents.stats().entries > 0 {
+            delta.for_each_key(|key| self.documents.remove(&key));
         }
     }
 
@@ -103,12 +121,12 @@ impl DocumentCache {
     }
 
     /// Whether the document was missed lately; notes that it is missed now.
-    fn was_missed(&self, ptr: FilePtr) -> bool {
+    fn was_missed(&self, key: Key) -> bool {
         let missed = self
             .missed
             .get_or_init(|| (0..MISSES_REMEMBERED).map(|_| AtomicU16::new(0)).collect());
-        let mixed =
-            (ptr.offset ^ u64::from(ptr.file).rotate_left(40)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mixed = (key.id ^ u64::from(key.collection).rotate_left(40))
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mark = (mixed >> 32) as u16 | 1;
         let place = (mixed >> 48) as usize % MISSES_REMEMBERED;
         missed

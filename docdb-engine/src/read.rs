@@ -2,7 +2,7 @@
 //! writer holds during I/O, and never wait for a flush.
 
 use docdb_datafile::{DataFileError, FrameId};
-use docdb_index::{IndexError, Key, Lookup, Place, ReadMode, Version};
+use docdb_index::{InMemory, IndexError, Key, Lookup, Place, ReadMode, Version};
 use docdb_mvcc::CommitTs;
 use docdb_types::ErrorKind;
 
@@ -99,8 +99,19 @@ pub(crate) fn deleted_was_read() -> Error {
 pub(crate) type Found = Version<std::sync::Arc<[u8]>, DocPtr>;
 /// How often a document is looked for that compactions move while it is read.
 const MOVED_TRIES: usize = 8;
-/// A document's key, and its version if it exists.
-type Sought = (Key, Option<Found>);
+
+/// What was found of a document.
+enum Sought {
+    Missing,
+    /// It was kept in memory.
+    Kept(Document),
+    Version {
+        key: Key,
+        version: Found,
+        /// What the cache wants to know of the lookup; `None` if the version is none to keep.
+        published_id: Option<u64>,
+    },
+}
 
 impl Inner {
     fn read(&self, collection: &str, id: u64, mode: ReadMode) -> Result<Ready<Document>> {
@@ -117,23 +128,27 @@ impl Inner {
 
     fn read_once(&self, collection: &str, id: u64, mode: ReadMode) -> Result<Ready<Document>> {
         match self.find(collection, id, mode)? {
-            Ready::Now((key, Some(version))) => {
-                self.body(key, &version, mode).map(|body| match body {
-                    Ready::Now(body) => Ready::Now(Document {
-                        version: version.ts.0,
-                        body,
-                    }),
-                    Ready::WouldBlock => Ready::WouldBlock,
-                })
-            }
-            Ready::Now((_, None)) => Err(Error::document_missing(collection, id)),
+            Ready::Now(Sought::Kept(document)) => Ok(Ready::Now(document)),
+            Ready::Now(Sought::Version {
+                key,
+                version,
+                published_id,
+            }) => Ok(match self.body(key, &version, mode, published_id)? {
+                Ready::Now(body) => Ready::Now(Document {
+                    version: version.ts.0,
+                    body,
+                }),
+                Ready::WouldBlock => Ready::WouldBlock,
+            }),
+            Ready::Now(Sought::Missing) => Err(Error::document_missing(collection, id)),
             Ready::WouldBlock => Ok(Ready::WouldBlock),
         }
     }
 
     fn exists(&self, collection: &str, id: u64, mode: ReadMode) -> Result<Ready<bool>> {
         Ok(match self.find(collection, id, mode)? {
-            Ready::Now((_, version)) => Ready::Now(version.is_some()),
+            Ready::Now(Sought::Missing) => Ready::Now(false),
+            Ready::Now(Sought::Kept(_) | Sought::Version { .. }) => Ready::Now(true),
             Ready::WouldBlock => Ready::WouldBlock,
         })
     }
@@ -162,17 +177,57 @@ impl Inner {
         mode: ReadMode,
     ) -> Result<Option<Ready<Sought>>> {
         let key = Key::new(self.collections.id_at(collection, ts)?, id);
-        Ok(match self.index.get(key, ts, mode) {
-            Ok(Lookup::Found(version)) => Some(Ready::Now((key, Some(version)))),
-            Ok(Lookup::Absent) => Some(Ready::Now((key, None))),
+        let kept = |from, upto| {
+            let (version, body) = self.documents.newest(key, from, upto)?;
+            Some(Sought::Kept(Document {
+                version: version.0,
+                body: body.into(),
+            }))
+        };
+        let (found, published_id) = match self.index.get_in_memory(key, ts)? {
+            InMemory::Known {
+                lookup,
+                published_id,
+            } => {
+                // A large commit has its documents in a data file from the beginning.
+                if let Lookup::Found(version) = &lookup
+                    && let Place::Stored(_) = version.place
+                    && let Some(kept) = kept(version.ts, version.ts)
+                {
+                    return Ok(Some(Ready::Now(kept)));
+                }
+                (Ok(lookup), Some(published_id))
+            }
+            InMemory::Below(below) => {
+                if let Some(kept) = kept(CommitTs::ZERO, ts) {
+                    return Ok(Some(Ready::Now(kept)));
+                }
+                let published_id = below.sees_newest().then(|| below.published_id());
+                (below.get(mode, self.index.block_cache()), published_id)
+            }
+        };
+        Ok(match found {
+            Ok(Lookup::Found(version)) => Some(Ready::Now(Sought::Version {
+                key,
+                version,
+                published_id,
+            })),
+            Ok(Lookup::Absent) => Some(Ready::Now(Sought::Missing)),
             Ok(Lookup::Pruned) => None,
             Err(IndexError::WouldBlock) => Some(Ready::WouldBlock),
             Err(error) => return Err(error.into()),
         })
     }
 
-    /// The bytes of a version.
-    pub(crate) fn body(&self, key: Key, version: &Found, mode: ReadMode) -> Result<Ready<Body>> {
+    /// The bytes of a version. They are kept for the next reader if `published_id` is given, that of a
+    /// lookup which found the version to be the newest in the runs.
+    pub(crate) fn body(
+        &self,
+        key: Key,
+        version: &Found,
+        mode: ReadMode,
+        published_id: Option<u64>,
+    ) -> Result<Ready<Body>> {
         let pointer = match &version.place {
             Place::Memory(bytes) => {
                 return Ok(Ready::Now(Body::from(std::sync::Arc::clone(bytes))));
@@ -185,9 +240,6 @@ impl Inner {
             id: key.id,
             version: version.ts.0,
         };
-        if let Some(kept) = self.documents.get(pointer.0) {
-            return Ok(Ready::Now(kept.into()));
-        }
         let mut pointer = pointer;
         for _ in 0..MOVED_TRIES {
             let read = match mode {
@@ -196,7 +248,9 @@ impl Inner {
             };
             match read {
                 Ok(Some(bytes)) => {
-                    self.documents.offer(pointer.0, &bytes);
+                    if let Some(id) = published_id {
+                        self.documents.offer(key, version.ts, &bytes, id);
+                    }
                     return Ok(Ready::Now(bytes.into()));
                 }
                 Ok(None) => return Ok(Ready::WouldBlock),

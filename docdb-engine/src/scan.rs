@@ -146,14 +146,14 @@ impl Inner {
             return Ok(held?.into());
         }
         // What a scan reads is not kept: it would drive out what others use.
-        if let Some(kept) = self.documents.peek(pointer) {
+        if let Some(kept) = self.documents.peek(key, version.ts) {
             return Ok(kept.into());
         }
         match ahead.read(&self.store, pointer, &frame) {
             Ok(body) => Ok(body.into()),
             // Compacted since the pointer was found: the document has another place.
             Err(DataFileError::NoSuchFile { .. }) => {
-                match self.body(key, version, ReadMode::Blocking)? {
+                match self.body(key, version, ReadMode::Blocking, None)? {
                     Ready::Now(body) => Ok(body),
                     Ready::WouldBlock => Err(Error::new(
                         ErrorKind::Internal,

@@ -16,7 +16,7 @@ use crate::Resident;
 
 /// What an entry costs beyond its value's own memory, in bytes: its slot, and the empty slots that it
 /// takes to find it fast.
-pub const CACHE_ENTRY_BYTES: u64 = 80;
+pub const CACHE_ENTRY_BYTES: u64 = 96;
 
 const SHARDS_MAX: u64 = 32;
 /// A shard is large enough for so many values of the expected size.
@@ -368,6 +368,31 @@ impl<K: Eq + Hash, V: Resident> ByteCache<K, V> {
         let mut table = self.shard(hash).table.write();
         if table.insert(&self.hasher, hash, key, bytes, make) {
             self.has_evicted.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Keeps a value, if it is not too large and `is_wanted` when nobody else can change what is near by:
+    /// a [`ByteCache::remove`] of the key that begins later finds it.
+    pub fn insert_if(&self, key: K, value: V, is_wanted: impl FnOnce() -> bool) {
+        if !self.is_on() {
+            return;
+        }
+        let hash = self.hasher.hash_one(&key);
+        let mut table = self.shard(hash).table.write();
+        if is_wanted() {
+            let bytes = value.bytes() as u64;
+            if table.insert(&self.hasher, hash, key, bytes, |_| value) {
+                self.has_evicted.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Gives up the value, if it is there.
+    pub fn remove(&self, key: &K) {
+        let hash = self.hasher.hash_one(key);
+        let mut table = self.shard(hash).table.write();
+        if let Some((index, way)) = table.find(hash, key) {
+            table.remove(index, way);
         }
     }
 

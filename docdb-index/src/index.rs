@@ -9,8 +9,8 @@ use parking_lot::RwLock;
 use crate::delta::DEFAULT_SHARDS;
 use crate::layers::{Layers, Retired, RetiredLayer};
 use crate::{
-    BlockCache, Delta, Direction, IndexError, Key, Place, Pointer, ReadMode, Resident, Result, Run,
-    Scan, Version,
+    Below, BlockCache, Delta, Direction, InMemory, IndexError, Key, Place, Pointer, ReadMode,
+    Resident, Result, Run, Scan, Version,
 };
 
 /// How an index is set up.
@@ -210,11 +210,18 @@ impl<M: Resident, P: Pointer> Index<M, P> {
     /// The reader holds a snapshot at `at`, or is ready for `Pruned`. `WouldBlock` only in
     /// [`ReadMode::NoWait`].
     pub fn get(&self, key: Key, at: CommitTs, mode: ReadMode) -> Result<Lookup<M, P>> {
-        match self.layers().find(key, at, mode, &self.cache) {
-            Ok(Some(version)) if version.is_live() => Ok(Lookup::Found(version)),
-            Ok(_) => Ok(Lookup::Absent),
-            Err(IndexError::Pruned { .. }) => Ok(Lookup::Pruned),
-            Err(error) => Err(error),
+        lookup_of(self.layers().find(key, at, mode, &self.cache))
+    }
+
+    /// The first part of [`Index::get`], which needs no I/O.
+    pub fn get_in_memory(&self, key: Key, at: CommitTs) -> Result<InMemory<M, P>> {
+        let layers = self.layers();
+        match layers.find_in_memory(key, at) {
+            Ok(None) => Ok(InMemory::Below(Below::new(layers, key, at))),
+            found => Ok(InMemory::Known {
+                lookup: lookup_of(found)?,
+                published_id: layers.published_id,
+            }),
         }
     }
 
@@ -405,6 +412,17 @@ impl<M: Resident, P: Pointer> Index<M, P> {
             stats.run_bytes += run.memory_bytes();
         }
         stats
+    }
+}
+
+pub(crate) fn lookup_of<M: Resident, P: Pointer>(
+    found: Result<Option<Version<M, P>>>,
+) -> Result<Lookup<M, P>> {
+    match found {
+        Ok(Some(version)) if version.is_live() => Ok(Lookup::Found(version)),
+        Ok(_) => Ok(Lookup::Absent),
+        Err(IndexError::Pruned { .. }) => Ok(Lookup::Pruned),
+        Err(error) => Err(error),
     }
 }
 

@@ -111,6 +111,14 @@ impl<M: Resident, P: Pointer> Layers<M, P> {
         mode: ReadMode,
         cache: &BlockCache,
     ) -> Result<Option<Version<M, P>>> {
+        match self.find_in_memory(key, at)? {
+            Some(version) => Ok(Some(version)),
+            None => self.find_below(key, at, mode, cache),
+        }
+    }
+
+    /// What the deltas know, without I/O; if that is nothing, [`Layers::find_below`] goes on.
+    pub(crate) fn find_in_memory(&self, key: Key, at: CommitTs) -> Result<Option<Version<M, P>>> {
         self.check_kept(at)?;
         for delta in std::iter::once(&self.active).chain(&self.frozen) {
             match delta.get(key, at) {
@@ -119,6 +127,17 @@ impl<M: Resident, P: Pointer> Layers<M, P> {
                 DeltaGet::Pruned => return Err(IndexError::Pruned { at }),
             }
         }
+        Ok(None)
+    }
+
+    /// What the runs know, and the layers that they replaced.
+    pub(crate) fn find_below(
+        &self,
+        key: Key,
+        at: CommitTs,
+        mode: ReadMode,
+        cache: &BlockCache,
+    ) -> Result<Option<Version<M, P>>> {
         let mut best = None;
         let is_one_of_many = self.runs.len() > 1;
         for run in &self.runs {

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod below;
 mod cache;
 mod delta;
 mod error;
@@ -10,6 +11,7 @@ mod run;
 mod scan;
 mod version;
 
+pub use below::{Below, InMemory};
 pub use cache::{ByteCache, CACHE_ENTRY_BYTES, CacheStats};
 pub use delta::{DEFAULT_SHARDS, Delta, DeltaChunk, DeltaGet, SortedNewest};
 pub use error::{IndexError, Result};

@@ -204,6 +204,7 @@ impl Inner {
             ..Default::default()
         };
         if unchanged {
+            self.documents.supersede(&frozen);
             self.index.publish(None, pending.ts)?;
             state.pending = None;
         } else {
@@ -232,6 +233,7 @@ impl Inner {
                 self.adopt(data.entry, data.opened);
             }
             self.note_live(&state.manifest);
+            self.documents.supersede(&frozen);
             self.index
                 .publish(written.run.map(|(_, run)| run), pending.ts)?;
             state.pending = None;
@@ -288,4 +290,4 @@ impl Inner {
     }
 }
 
-type FrozenDelta = Delta<Arc<[u8]>, DocPtr>;
+pub(crate) type FrozenDelta = Delta<Arc<[u8]>, DocPtr>;

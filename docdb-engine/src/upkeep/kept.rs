@@ -72,19 +72,16 @@ impl Inner {
         if kept.is_closed {
             return;
         }
-        let mut removed = Vec::new();
         kept.files.retain(|file| {
             if !is_free(file) {
                 return true;
             }
             self.store.remove(file.number);
-            removed.push(file.number);
             // What cannot be removed now, the next open removes.
             let _ = self
                 .vfs
                 .remove_file(&self.dir.join(data_file_name(file.number)));
             false
         });
-        self.documents.forget_files(&removed);
     }
 }

@@ -50,6 +50,10 @@ impl<M: Resident, P: Copy> Block<M, P> {
         self.position(slot).ok().map(|i| &self.entries[i].chain)
     }
 
+    pub(super) fn slots(&self) -> impl Iterator<Item = u8> {
+        self.entries.iter().map(|entry| entry.slot)
+    }
+
     /// The chains with slots in `first..=last`, ascending.
     pub(super) fn range(
         &self,

@@ -134,6 +134,15 @@ impl<M: Resident, P: Pointer> Delta<M, P> {
         self.max_ts.fetch_max(ts.0, Ordering::AcqRel);
     }
 
+    /// Gives out every document that has a version here, in no order.
+    pub fn for_each_key(&self, mut each: impl FnMut(Key)) {
+        for shard in &self.shards {
+            for (block_key, block) in shard.read().iter() {
+                block.slots().for_each(|slot| each(block_key.key(slot)));
+            }
+        }
+    }
+
     /// The document's newest version here: its commit, and whether it is a document rather than a
     /// deletion.
     pub fn newest(&self, key: Key) -> Option<(CommitTs, bool)> {
