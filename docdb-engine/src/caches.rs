@@ -175,3 +175,49 @@ impl Inner {
         self.documents.fitted.store(steps, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use docdb_index::Place;
+
+    use super::*;
+
+    const KEY: Key = Key {
+        collection: 1,
+        id: 7,
+    };
+
+    fn body(text: &str) -> Arc<[u8]> {
+        Arc::from(text.as_bytes())
+    }
+
+    fn newest(cache: &DocumentCache, upto: u64) -> Option<u64> {
+        let kept = cache.newest(KEY, CommitTs::ZERO, CommitTs(upto))?;
+        Some(kept.0.0)
+    }
+
+    /// A reader that found version 3 in the runs, and offers it when a checkpoint with version 5 has
+    /// begun to be published, or has been: it is refused, since nobody would find 5 in memory.
+    #[test]
+    fn what_was_looked_up_before_a_publication_is_not_kept_after_it() {
+        let cache = DocumentCache::new(&DbOptions::default());
+        cache.offer(KEY, CommitTs(3), &body("3"), 0);
+        assert_eq!(
+            [2, 3, 9].map(|at| newest(&cache, at)),
+            [None, Some(3), Some(3)]
+        );
+        assert!(cache.peek(KEY, CommitTs(3)).is_some() && cache.peek(KEY, CommitTs(4)).is_none());
+
+        let delta = FrozenDelta::new(1, 4, 0);
+        delta.install(KEY, CommitTs(5), Place::Deleted, CommitTs::ZERO);
+        cache.supersede(&delta);
+        assert_eq!(newest(&cache, 9), None);
+        cache.offer(KEY, CommitTs(3), &body("3"), 0);
+        assert_eq!(newest(&cache, 9), None);
+        cache.offer(KEY, CommitTs(6), &body("6"), 1);
+        assert_eq!(newest(&cache, 9), Some(6));
+        // What another delta supersedes is another document.
+        cache.supersede(&FrozenDelta::new(2, 4, 0));
+        assert_eq!(newest(&cache, 9), Some(6));
+    }
+}

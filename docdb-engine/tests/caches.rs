@@ -255,6 +255,14 @@ fn a_scan_meets_damage_at_its_document_and_nowhere_else() {
     }
 }
 
+struct StopOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Readers whose pages and documents come and go, beside checkpoints and merges.
 #[test]
 fn readers_see_the_newest_beside_checkpoints_and_merges() {
@@ -285,6 +293,8 @@ fn readers_see_the_newest_beside_checkpoints_and_merges() {
                 })
             })
             .collect();
+        // Also when an assertion fails: the scope waits for the readers.
+        let stop_all = StopOnDrop(stop);
         for round in 0..60_u64 {
             for id in (1..300).filter(|id| (id + round) % 3 == 0) {
                 let document = body(id, 100 + (round * 7) as usize);
@@ -299,7 +309,7 @@ fn readers_see_the_newest_beside_checkpoints_and_merges() {
                 assert_eq!(*read.body, *body(id, 100 + (round * 7) as usize));
             }
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(stop_all);
         for reader in readers {
             reader.join().unwrap();
         }
