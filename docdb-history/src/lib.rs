@@ -1,0 +1,15 @@
+#![doc = include_str!("../README.md")]
+
+mod lists;
+mod model;
+mod ndjson;
+mod recorder;
+mod report;
+mod rng;
+
+pub use lists::{ListHistory, ListRules, TXNS_MAX, check_lists};
+pub use model::{Direction, History, Level, Op, Outcome, ScanRange, Seen, Txn, digest};
+pub use ndjson::{LINE_BYTES_MAX, ReadError, read_ndjson, write_ndjson};
+pub use recorder::{Clock, Log, Recorder};
+pub use report::{Anomaly, Finding, Report, Stats, WITNESSES_MAX};
+pub use rng::Rng;
