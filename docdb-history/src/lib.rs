@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod documents;
 mod lists;
 mod model;
 mod ndjson;
@@ -7,6 +8,7 @@ mod recorder;
 mod report;
 mod rng;
 
+pub use documents::{DocumentRules, check_documents};
 pub use lists::{ListHistory, ListRules, TXNS_MAX, check_lists};
 pub use model::{Direction, History, Level, Op, Outcome, ScanRange, Seen, Txn, digest};
 pub use ndjson::{LINE_BYTES_MAX, ReadError, read_ndjson, write_ndjson};

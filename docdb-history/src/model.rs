@@ -83,7 +83,7 @@ pub enum Op {
     Scan(ScanRange, Vec<(u64, Seen)>),
     /// Wrote a document.
     Put(u64, u64),
-    /// Deleted a document, or found none.
+    /// Deleted a document that was there. Finding none is a `Get` of none.
     Delete(u64),
 }
 
