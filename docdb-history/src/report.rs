@@ -137,6 +137,13 @@ impl Report {
         self.counts.get(&(kind, true)).copied().unwrap_or(0)
     }
 
+    /// Whether no write skew was seen, allowed or not. If that is so after a run of a
+    /// [`SkewWorkload`](crate::SkewWorkload) at the snapshot level, its transactions did not overlap,
+    /// and the same run at the serializable level proves nothing.
+    pub fn is_blind(&self) -> bool {
+        self.allowed(Anomaly::WriteSkew) + self.forbidden(Anomaly::WriteSkew) == 0
+    }
+
     pub(crate) fn add(
         &mut self,
         kind: Anomaly,

@@ -14,11 +14,10 @@ const TRIES_MAX: usize = 64;
 /// Nodes and the edges that leave them; the last leads back to the first node.
 pub(super) type Cycle = Vec<(u32, Edge)>;
 
-/// Looks for every kind of cycle. Linear as long as there is none.
+/// Looks for every kind of cycle. Linear as long as there is none that is forbidden.
 pub(super) fn check(orders: &Orders<'_>, graph: &Dependencies, report: &mut Report) {
     let search = Search { orders, graph };
-    search.against_snapshot(report);
-    search.against_serializable(report);
+    search.forbidden(report);
     search.tolerated(report);
 }
 
@@ -28,12 +27,11 @@ struct Search<'a, 'h> {
 }
 
 impl<'a> Search<'a, '_> {
-    fn view(&self, kinds: u8, no_adjacent: bool) -> View<'a> {
+    fn view(&self, kinds: u8, forbidden: bool) -> View<'a> {
         View {
             graph: self.graph,
             kinds,
-            no_adjacent,
-            forgive_snapshot: false,
+            forbidden,
         }
     }
 
@@ -43,16 +41,15 @@ impl<'a> Search<'a, '_> {
         });
     }
 
-    /// What both levels forbid.
-    fn against_snapshot(&self, report: &mut Report) {
+    /// What the levels of the transactions forbid.
+    fn forbidden(&self, report: &mut Report) {
         let everything = self.view(ALL, true);
         let with_order = components(&everything);
         if with_order.members.is_empty() {
             return;
         }
         let ww = self.view(Edge::Ww.bit(), false);
-        let found = components(&ww);
-        self.one_of_each(ww, &found, Edge::Ww, Anomaly::G0, report);
+        self.one_of_each(ww, &components(&ww), Edge::Ww, Anomaly::G0, report);
         let dependencies = self.view(DEPENDENCIES, false);
         let found = components(&dependencies);
         self.one_of_each(dependencies, &found, Edge::Wr, Anomaly::G1c, report);
@@ -60,41 +57,20 @@ impl<'a> Search<'a, '_> {
         let data = self.view(DATA, true);
         let found = components(&data);
         for id in 1..=found.members.len() as u32 {
-            let mut best: Option<Cycle> = None;
-            for start in edges_within(data, &found, id, Edge::Rw).take(TRIES_MAX) {
-                let Some(cycle) = cycle_through(data, &found, id, start) else {
-                    continue;
-                };
-                let rws = |c: &Cycle| c.iter().filter(|(_, kind)| *kind == Edge::Rw).count();
-                let better = |best: &Cycle| (rws(&cycle), cycle.len()) < (rws(best), best.len());
-                if best.as_ref().is_none_or(better) {
-                    best = Some(cycle);
-                }
-            }
-            if let Some(cycle) = best {
-                let kind = classify(&cycle);
-                let known = kind == Anomaly::GSingle && self.is_lost_update(&cycle);
-                if !known {
-                    self.add(kind, false, &cycle, report);
-                }
+            self.skews(data, &found, id, report, |_| Some(false));
+            let starts = edges_within(data, &found, id, Edge::Rw).take(TRIES_MAX);
+            let cycles = starts.filter_map(|start| cycle_through(data, &found, id, start));
+            let rws = |c: &Cycle| c.iter().filter(|(_, kind)| *kind == Edge::Rw).count();
+            let Some(cycle) = cycles.min_by_key(|cycle| (rws(cycle), cycle.len())) else {
+                continue;
+            };
+            let kind = classify(&cycle);
+            let counted = kind == Anomaly::WriteSkew
+                || (kind == Anomaly::GSingle && self.is_lost_update(&cycle));
+            if !counted {
+                self.add(kind, false, &cycle, report);
             }
         }
-        if report.is_ok() {
-            self.ordered(everything, &with_order, report);
-        }
-    }
-
-    /// What serializable transactions must not take part in.
-    fn against_serializable(&self, report: &mut Report) {
-        let mut everything = self.view(ALL, false);
-        everything.forgive_snapshot = true;
-        let with_order = components(&everything);
-        if with_order.members.is_empty() {
-            return;
-        }
-        let mut data = self.view(DATA, false);
-        data.forgive_snapshot = true;
-        self.skews(data, report, |_| Some(false));
         if report.is_ok() {
             self.ordered(everything, &with_order, report);
         }
@@ -106,44 +82,57 @@ impl<'a> Search<'a, '_> {
         if !self.graph.has_snapshot_level() {
             return;
         }
-        self.skews(self.view(DATA, false), report, |cycle| {
-            let mut rws = cycle.iter().filter(|(_, kind)| *kind == Edge::Rw);
-            rws.any(|(node, _)| self.graph.asked_for_snapshot(*node))
-                .then_some(true)
-        });
-    }
-
-    /// Every pair of transactions that do not see each other's writes; of components without one,
-    /// a cycle with adjacent rw. `allowed` says whether a cycle is, or `None` to pass it over.
-    fn skews(&self, view: View<'_>, report: &mut Report, allowed: impl Fn(&Cycle) -> Option<bool>) {
+        let view = self.view(DATA, false);
         let found = components(&view);
+        let allowed = |cycle: &Cycle| {
+            let before = cycle.iter().cycle().skip(cycle.len() - 1);
+            let mut pairs = before.zip(cycle);
+            let tolerant = pairs.any(|((_, to), (pivot, from))| {
+                *to == Edge::Rw && *from == Edge::Rw && self.graph.asked_for_snapshot(*pivot)
+            });
+            tolerant.then_some(true)
+        };
         for id in 1..=found.members.len() as u32 {
-            let mut pairs = 0;
-            for (from, kind, to) in edges_within(view, &found, id, Edge::Rw) {
-                let back = |(kind, node): (Edge, u32)| kind == Edge::Rw && node == from;
-                if from < to && view.from(to).any(back) {
-                    let cycle = vec![(from, kind), (to, Edge::Rw)];
-                    if let Some(allowed) = allowed(&cycle) {
-                        self.add(Anomaly::WriteSkew, allowed, &cycle, report);
-                        pairs += 1;
-                    }
-                }
-            }
-            if pairs > 0 {
+            if self.skews(view, &found, id, report, allowed) > 0 {
                 continue;
             }
-            let cycles = edges_within(view, &found, id, Edge::Rw)
-                .take(TRIES_MAX)
-                .filter_map(|start| cycle_through(view, &found, id, start));
-            for cycle in cycles {
-                if classify(&cycle) == Anomaly::G2Item
-                    && let Some(allowed) = allowed(&cycle)
-                {
-                    self.add(Anomaly::G2Item, allowed, &cycle, report);
-                    break;
+            let starts = edges_within(view, &found, id, Edge::Rw).take(TRIES_MAX);
+            let cycle = starts
+                .filter_map(|start| cycle_through(view, &found, id, start))
+                .find(|cycle| allowed(cycle).is_some());
+            if let Some(cycle) = cycle {
+                self.add(classify(&cycle), true, &cycle, report);
+            }
+        }
+    }
+
+    /// Every pair of transactions that do not see each other's writes; answers how many there are.
+    /// `allowed` says whether one is, or `None` to pass it over.
+    fn skews(
+        &self,
+        view: View<'_>,
+        found: &Components,
+        id: u32,
+        report: &mut Report,
+        allowed: impl Fn(&Cycle) -> Option<bool>,
+    ) -> u32 {
+        let mut pairs = 0;
+        let mut counted = (0, Vec::new());
+        for (from, kind, to) in edges_within(view, found, id, Edge::Rw) {
+            if counted.0 != from {
+                counted = (from, Vec::new());
+            }
+            let back = |(kind, node): (Edge, u32)| kind == Edge::Rw && node == from;
+            if from < to && !counted.1.contains(&to) && view.from(to).any(back) {
+                counted.1.push(to);
+                let cycle = vec![(view.base(from), kind), (view.base(to), Edge::Rw)];
+                if let Some(allowed) = allowed(&cycle) {
+                    self.add(Anomaly::WriteSkew, allowed, &cycle, report);
+                    pairs += 1;
                 }
             }
         }
+        pairs
     }
 
     /// Cycles that exist only by the order of sessions or of time. Looked for where nothing else is
@@ -170,11 +159,12 @@ impl<'a> Search<'a, '_> {
         }
     }
 
-    /// Whether a cycle of ww and rw is about one version that both replaced, which is reported as a
-    /// lost update.
+    /// Whether a cycle is about a version that both replaced, which is reported as a lost update.
     fn is_lost_update(&self, cycle: &Cycle) -> bool {
         let no_wr = cycle.iter().all(|(_, kind)| *kind != Edge::Wr);
-        cycle.len() == 2 && no_wr && witness::same_key(self.orders, cycle)
+        cycle.len() == 2
+            && no_wr
+            && witness::replaced_one_version(self.orders, cycle[0].0, cycle[1].0)
     }
 }
 
@@ -240,7 +230,7 @@ fn cycle_through(
     }
     let mut cycle = vec![(from, kind)];
     cycle.extend(back.into_iter().rev());
-    if view.no_adjacent {
+    if view.forbidden {
         cycle = without_detours(cycle);
     }
     cycle

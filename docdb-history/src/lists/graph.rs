@@ -200,11 +200,13 @@ fn by_time(orders: &Orders<'_>) -> (Vec<u32>, u32) {
         let is_end = event & 1 == 1;
         (if is_end { row.end } else { row.begin }, is_end)
     });
-    let ends = |event: &u32| event & 1 == 1;
-    let points = events
-        .windows(2)
-        .filter(|w| !ends(&w[0]) && ends(&w[1]))
-        .count() as u32;
+    // A point begins where an end follows a begin, or nothing.
+    let is_end = |event: Option<&u32>| event.is_some_and(|event| event & 1 == 1);
+    let begins_point = |at: &usize| {
+        let before = at.checked_sub(1).and_then(|before| events.get(before));
+        is_end(events.get(*at)) && !is_end(before)
+    };
+    let points = (0..events.len()).filter(begins_point).count() as u32;
     (events, points)
 }
 
@@ -240,33 +242,32 @@ pub(super) struct View<'g> {
     pub(super) graph: &'g Dependencies,
     /// Which kinds of edges there are, as bits.
     pub(super) kinds: u8,
-    /// No two rw in a row: after one the walk is in another node, from which no rw leads. By
-    /// Cerone and Gotsman's theorem snapshot isolation forbids exactly the cycles of this graph.
-    pub(super) no_adjacent: bool,
-    /// No rw from transactions that did not ask to be serializable.
-    pub(super) forgive_snapshot: bool,
+    /// Only what the levels forbid. A snapshot transaction reads at one point and commits at a later
+    /// one, so nothing is wrong with a rw that leads to its commit and one that leaves its snapshot;
+    /// a serializable one does both at one point. So behind a rw that leads to a snapshot
+    /// transaction the walk is in another node, from which no rw leads. A history is right if there
+    /// is no cycle left (for snapshots alone this is the theorem of Cerone and Gotsman).
+    pub(super) forbidden: bool,
 }
 
 impl View<'_> {
     /// The node of the underlying graph.
     pub(super) fn base(self, node: u32) -> u32 {
-        if self.no_adjacent { node >> 1 } else { node }
+        if self.forbidden { node >> 1 } else { node }
     }
 
     /// Where an edge leads from a node of this view, if it has the edge.
     pub(super) fn follow(self, from: u32, kind: Edge, to: u32) -> Option<u32> {
-        let after_rw = self.no_adjacent && from & 1 == 1;
+        if self.kinds & kind.bit() == 0 {
+            return None;
+        }
+        if !self.forbidden {
+            return Some(to);
+        }
         let is_rw = kind == Edge::Rw;
-        let refused = self.kinds & kind.bit() == 0
-            || (is_rw && after_rw)
-            || (is_rw && self.forgive_snapshot && self.graph.asked_for_snapshot(self.base(from)));
-        (!refused).then(|| {
-            if self.no_adjacent {
-                to << 1 | u32::from(is_rw)
-            } else {
-                to
-            }
-        })
+        let after_rw = from & 1 == 1;
+        let to_commit = is_rw && self.graph.asked_for_snapshot(to);
+        (!(is_rw && after_rw)).then_some(to << 1 | u32::from(to_commit))
     }
 
     pub(super) fn from(self, node: u32) -> impl Iterator<Item = (Edge, u32)> {
@@ -278,7 +279,7 @@ impl View<'_> {
 impl Graph for View<'_> {
     fn nodes(&self) -> u32 {
         let nodes = self.graph.heads.len() as u32 - 1;
-        if self.no_adjacent { nodes << 1 } else { nodes }
+        if self.forbidden { nodes << 1 } else { nodes }
     }
 
     fn successor(&self, node: u32, cursor: u32) -> Option<(u32, u32)> {

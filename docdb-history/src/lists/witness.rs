@@ -39,16 +39,21 @@ pub(super) fn cycle(
     (txns.iter().map(|(node, _)| *node as usize).collect(), said)
 }
 
-/// Whether all edges of a cycle are about one key.
-pub(super) fn same_key(orders: &Orders<'_>, cycle: &Cycle) -> bool {
-    let keys = (0..cycle.len()).map(|i| {
-        let (from, kind) = cycle[i];
-        let to = cycle[(i + 1) % cycle.len()].0;
-        reason(orders, from, kind, to).map(|(key, _)| key)
-    });
-    let keys: Vec<_> = keys.collect();
-    keys.windows(2)
-        .all(|pair| pair[0].is_some() && pair[0] == pair[1])
+/// Whether two transactions read one version of a list and both appended to it.
+pub(super) fn replaced_one_version(orders: &Orders<'_>, a: u32, b: u32) -> bool {
+    let ops = |txn: u32| {
+        let range = orders.history.ops_of(txn as usize);
+        range.map(|at| orders.history.ops[at])
+    };
+    let replaced = |txn: u32| {
+        let reads = ops(txn).filter(|op| op.kind() == Kind::Known);
+        let replaces =
+            move |key: u32| ops(txn).any(|op| op.key == key && op.kind() == Kind::Append);
+        reads
+            .filter(move |op| replaces(op.key))
+            .map(|op| (op.key, op.length()))
+    };
+    replaced(a).any(|version| replaced(b).any(|other| other == version))
 }
 
 /// The key that makes an edge, and the element.
@@ -73,9 +78,11 @@ fn reason(orders: &Orders<'_>, from: u32, kind: Edge, to: u32) -> Option<(u64, O
         }),
         Edge::Wr => ops(to).find_map(|(_, op)| {
             let last = op.length().checked_sub(1)?;
-            let written = op.kind() == Kind::Known && orders.writer(op.key, last) == Some(from);
-            let element = history.keys[op.key as usize].known[last as usize];
-            written.then_some((name(op.key), Some(element)))
+            if op.kind() != Kind::Known || orders.writer(op.key, last) != Some(from) {
+                return None;
+            }
+            let known = &history.keys[op.key as usize].known;
+            Some((name(op.key), known.get(last as usize).copied()))
         }),
         Edge::Rw => ops(from).find_map(|(_, op)| {
             if op.kind() != Kind::Known {
