@@ -198,6 +198,61 @@ fn g1c_circular_information_flow() {
     legal(&[first, t(&[a(2, 1), r(1, &[])])]);
 }
 
+/// What nobody saw stands behind all that was seen.
+#[test]
+fn g1c_by_an_append_that_was_not_seen() {
+    let with = |seen: &[u64]| {
+        [
+            t(&[a(1, 1), r(2, seen)]),
+            t(&[a(1, 2), a(2, 5)]),
+            t(&[r(1, &[1])]),
+        ]
+    };
+    finds(
+        &check(&with(&[5])),
+        &[
+            (
+                Anomaly::G1c,
+                false,
+                "T0 saw 5 of key 2, which T1 had appended; T1 appended 2 of key 1 behind what T0 had appended",
+            ),
+            (
+                Anomaly::GSingle,
+                false,
+                "T2 did not see 2 of key 1, which T1 appended; T0 saw 5 of key 2, which T1 had appended; T2 saw 1 of key 1, which T0 had appended",
+            ),
+        ],
+    );
+    legal(&with(&[]));
+}
+
+/// T0, T1 and T3 are in a cycle with two rw in a row that meet in T1: that is allowed, even if a walk
+/// can come back to T1 between them.
+#[test]
+fn g1c_beside_a_cycle_that_is_allowed() {
+    let report = check(&[
+        t(&[r(3, &[]), r(5, &[1])]),
+        t(&[a(1, 1), r(2, &[1]), a(3, 1), r(4, &[])]),
+        t(&[a(2, 1), r(1, &[1])]),
+        t(&[a(4, 1), a(5, 1)]),
+    ]);
+    finds(
+        &report,
+        &[
+            (
+                Anomaly::G1c,
+                false,
+                "T2 saw 1 of key 1, which T1 had appended; T1 saw 1 of key 2, which T2 had appended",
+            ),
+            (
+                Anomaly::G2Item,
+                true,
+                "T0 did not see 1 of key 3, which T1 appended; T1 did not see 1 of key 4, which T3 appended; T0 saw 1 of key 5, which T3 had appended",
+            ),
+        ],
+    );
+}
+
 #[test]
 fn g_single_read_skew() {
     let writer = t(&[a(1, 1), a(2, 1)]);
@@ -512,6 +567,29 @@ fn real_time_cycle() {
     };
     finds(
         &check(&with(3)),
+        &[(
+            Anomaly::RealTimeCycle,
+            false,
+            "T2 saw 1 of key 2, which T1 had appended; T2 did not see 1 of key 1, which T0 appended; T0 was over before T1 began",
+        )],
+    );
+    legal(&with(1));
+}
+
+/// Between the first and the second others begin and end, none of them in between.
+#[test]
+fn real_time_cycle_over_other_ends() {
+    let with = |begin| {
+        [
+            t(&[a(1, 1)]).at(1, 2),
+            t(&[a(2, 1)]).at(begin, 6),
+            t(&[r(2, &[1]), r(1, &[])]).at(0, 9),
+            t(&[]).at(0, 4),
+            t(&[]).at(3, 10),
+        ]
+    };
+    finds(
+        &check(&with(5)),
         &[(
             Anomaly::RealTimeCycle,
             false,

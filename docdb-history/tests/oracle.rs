@@ -197,6 +197,16 @@ fn lists_are_judged_as_by_the_definitions() {
                 levels[i],
                 reports[i]
             );
+            for finding in reports[i].findings() {
+                let mut txns = finding.txns.clone();
+                txns.sort_unstable();
+                txns.dedup();
+                assert_eq!(
+                    txns.len(),
+                    finding.txns.len(),
+                    "one of them twice: {finding}"
+                );
+            }
             // What is allowed but in no order is found as well.
             assert_eq!(reports[i].findings().is_empty(), right[0], "round {round}");
         }

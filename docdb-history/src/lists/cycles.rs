@@ -65,7 +65,7 @@ impl<'a> Search<'a, '_> {
                 continue;
             };
             let kind = classify(&cycle);
-            let counted = kind == Anomaly::WriteSkew
+            let counted = matches!(kind, Anomaly::WriteSkew | Anomaly::G0 | Anomaly::G1c)
                 || (kind == Anomaly::GSingle && self.is_lost_update(&cycle));
             if !counted {
                 self.add(kind, false, &cycle, report);

@@ -1,14 +1,15 @@
 //! Histories of a store that is right pass both checkers, whatever the level, the threads, the
 //! answers that get lost.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::reference::Store;
 use docdb_history::{
     Anomaly, DocumentRules, DocumentShape, DocumentWorkload, History, ListHistory, ListRules,
-    ListShape, ListWorkload, Outcome, Progress, Report, RunOptions, SkewShape, SkewWorkload, Txn,
-    check_documents, check_lists, read_ndjson, run_interleaved, run_threads, write_ndjson,
+    ListShape, ListWorkload, Op, Outcome, Progress, Report, RunOptions, SkewShape, SkewWorkload,
+    Txn, check_documents, check_lists, read_ndjson, run_interleaved, run_threads, write_ndjson,
 };
 
 fn quiet(_: Progress) -> ControlFlow<()> {
@@ -175,6 +176,51 @@ fn a_run_ends_when_it_is_told_to() {
         run_interleaved(&store, &workload, options(1, u64::MAX), &tell).expect("runs");
     let in_time = history.iter().filter(|txn| txn.process < 8).count();
     assert!((1_024..1_040).contains(&in_time), "{in_time}");
+}
+
+#[test]
+fn everything_is_read_in_the_end() {
+    let store = Store::new(None);
+    let workload = ListWorkload::new(ListShape::default());
+    let history: Vec<Txn> =
+        run_interleaved(&store, &workload, options(1, 1_000), &quiet).expect("runs");
+    let last = history.iter().filter(|txn| txn.process >= 1 << 31);
+    let read: Vec<u64> = last
+        .flat_map(|txn| &txn.ops)
+        .flat_map(|op| match op {
+            Op::Read(_, list) => list.clone(),
+            _ => panic!("the end only reads"),
+        })
+        .collect();
+    let committed = history
+        .iter()
+        .filter(|txn| txn.outcome == Outcome::Committed);
+    let appended = committed
+        .flat_map(|txn| &txn.ops)
+        .filter_map(|op| match op {
+            Op::Append(_, value) => Some(*value),
+            _ => None,
+        });
+    let (mut read, mut appended) = (read, appended.collect::<Vec<_>>());
+    read.sort_unstable();
+    appended.sort_unstable();
+    assert_eq!(read, appended);
+}
+
+#[test]
+fn a_process_ends_with_an_unknown_outcome() {
+    let store = Store::that_loses_answers();
+    let workload = ListWorkload::new(ListShape::default());
+    let history: Vec<Txn> =
+        run_interleaved(&store, &workload, options(1, 1_000), &quiet).expect("runs");
+    let mut ended = HashSet::new();
+    for txn in &history {
+        assert!(!ended.contains(&txn.process), "{txn:?}");
+        if txn.outcome == Outcome::Unknown {
+            ended.insert(txn.process);
+        }
+    }
+    assert!(ended.len() > 10);
 }
 
 #[test]
