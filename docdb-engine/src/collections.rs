@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ahash::AHashMap;
-use docdb_mvcc::CommitTs;
+use docdb_mvcc::{CommitTs, Horizon};
 use parking_lot::{Mutex, RwLock};
 
 use crate::error::{Error, Result};
@@ -16,6 +16,8 @@ use crate::manifest::CollectionEntry;
 
 /// `Collection::dropped` of one that exists.
 const LIVE: u64 = u64::MAX;
+/// How many counts are not worth a look at each of them.
+const SWEEP_MIN: usize = 16;
 
 #[derive(Debug)]
 pub(crate) struct Collection {
@@ -29,8 +31,10 @@ pub(crate) struct Collection {
 /// How many documents there were after which commit.
 #[derive(Debug)]
 struct Counts {
-    /// Ascending by commit; the first entry is at or below every snapshot that is open.
+    /// Ascending by commit; of every number that somebody may read at the newest entry at or below.
     history: VecDeque<(u64, u64)>,
+    /// At so many entries each of them is looked at: twice what the last look left.
+    sweep_at: usize,
     /// The highest id that was ever used, also by deleted documents.
     highest_id: Option<u64>,
 }
@@ -50,6 +54,7 @@ impl Collection {
     ) -> Collection {
         let counts = Counts {
             history: VecDeque::from([(at, documents)]),
+            sweep_at: SWEEP_MIN,
             highest_id,
         };
         Collection {
@@ -96,13 +101,23 @@ impl Collection {
         )
     }
 
-    /// Records what commit `ts` did. Entries that no snapshot at or above `oldest` needs go.
+    /// Takes the next id for a transaction: nobody else gets it, also if that is rolled back. `None` if
+    /// there are no ids left. To be called under the sequencer, so that it is not given to an insert
+    /// that is being sequenced.
+    pub(crate) fn reserve_id(&self) -> Option<u64> {
+        let mut counts = self.counts.lock();
+        let id = counts.highest_id.map_or(Some(1), |id| id.checked_add(1))?;
+        counts.highest_id = Some(id);
+        Some(id)
+    }
+
+    /// Records what commit `ts` did. Entries that nobody needs go, as versions do.
     pub(crate) fn record(
         &self,
         ts: CommitTs,
         change: i64,
         highest_id: Option<u64>,
-        oldest: CommitTs,
+        horizon: &Horizon,
     ) {
         let mut counts = self.counts.lock();
         counts.highest_id = counts.highest_id.max(highest_id);
@@ -115,9 +130,31 @@ impl Collection {
             Some(last) if last.0 == ts.0 => last.1 = count,
             _ => counts.history.push_back((ts.0, count)),
         }
+        let oldest = horizon.oldest();
         while counts.history.get(1).is_some_and(|(at, _)| *at <= oldest.0) {
             counts.history.pop_front();
         }
+        if counts.history.len() >= counts.sweep_at {
+            counts.sweep(horizon);
+        }
+    }
+}
+
+impl Counts {
+    /// Drops the entries between the numbers that are read at.
+    fn sweep(&mut self, horizon: &Horizon) {
+        let mut kept = VecDeque::new();
+        let mut next = self.history.iter().skip(1).map(|(at, _)| CommitTs(*at));
+        for entry in &self.history {
+            if next
+                .next()
+                .is_none_or(|end| horizon.needs(CommitTs(entry.0), end))
+            {
+                kept.push_back(*entry);
+            }
+        }
+        self.sweep_at = SWEEP_MIN.max(kept.len() * 2);
+        self.history = kept;
     }
 }
 

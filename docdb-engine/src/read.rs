@@ -73,19 +73,11 @@ impl Db {
     pub fn collections(&self) -> Result<Vec<CollectionInfo>> {
         self.inner.check_open()?;
         let snapshot = self.inner.snapshot();
-        let list = self.inner.collections.list_at(snapshot.ts());
-        Ok(list
-            .iter()
-            .map(|collection| CollectionInfo {
-                id: collection.id,
-                name: collection.name.clone(),
-                documents: collection.count_at(snapshot.ts()),
-            })
-            .collect())
+        Ok(self.inner.collections_at(snapshot.ts()))
     }
 }
 
-fn would_block() -> Error {
+pub(crate) fn would_block() -> Error {
     Error::new(
         ErrorKind::Internal,
         "a read that may block answered that it would block",
