@@ -199,18 +199,9 @@ impl View {
 
     /// The document that is visible here; to be called pinned.
     pub(crate) fn document(&self, key: Key, mode: ReadMode) -> Result<Ready<Option<Document>>> {
-        let version = match self.find(key, mode)? {
-            Ready::Now(Some(version)) => version,
-            Ready::Now(None) => return Ok(Ready::Now(None)),
-            Ready::WouldBlock => return Ok(Ready::WouldBlock),
-        };
-        Ok(match self.db.inner.body(key, &version, mode)? {
-            Ready::Now(body) => Ready::Now(Some(Document {
-                version: version.ts.0,
-                body,
-            })),
-            Ready::WouldBlock => Ready::WouldBlock,
-        })
+        let inner = &self.db.inner;
+        let found = inner.document_at(key, self.ts(), mode)?;
+        found.ok_or_else(|| inner.too_old(self.ts()))
     }
 
     /// Ends it, and has what only it kept freed.
