@@ -294,3 +294,37 @@ impl Collections {
         .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use docdb_mvcc::SnapshotRegistry;
+
+    use super::*;
+
+    #[test]
+    fn counts_between_two_readers_go() {
+        let registry = SnapshotRegistry::new();
+        let collection = Collection::new(1, "c".to_owned(), CommitTs(1));
+        let mut held = Vec::new();
+        for ts in 2..2_000 {
+            if ts % 500 == 0 {
+                let snapshot = registry.register(Duration::ZERO, || CommitTs(ts - 1));
+                held.push((snapshot, collection.count_at(CommitTs(ts - 1))));
+            }
+            let change = if ts % 3 == 0 { -1 } else { 1 };
+            let horizon = registry.horizon(|| CommitTs(ts - 1));
+            collection.record(CommitTs(ts), change, Some(ts), &horizon);
+            let kept = collection.counts.lock().history.len();
+            assert!(kept <= 2 * SWEEP_MIN, "{kept} counts");
+        }
+        for (snapshot, count) in &held {
+            assert_eq!(collection.count_at(snapshot.ts()), *count);
+        }
+        assert_eq!(
+            collection.installed().0,
+            collection.count_at(CommitTs(5_000))
+        );
+    }
+}

@@ -29,6 +29,19 @@ pub struct Snapshot {
 impl Db {
     /// A snapshot of everything that is visible now: whatever was acknowledged before the call.
     ///
+    /// ```
+    /// # use docdb_engine::{Db, WriteOp};
+    /// # fn main() -> docdb_engine::Result<()> {
+    /// # let temp = tempfile::tempdir().unwrap();
+    /// # let db = Db::open(temp.path().join("db"))?;
+    /// db.submit(&[WriteOp::create("_default", 1, b"1")]).wait()?;
+    /// let snapshot = db.snapshot()?;
+    /// db.submit(&[WriteOp::delete("_default", 1)]).wait()?;
+    /// assert_eq!((snapshot.count("_default")?, db.count("_default")?), (1, 0));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// `LimitExceeded` if `snapshots_max` are open; `Closed`.
     pub fn snapshot(&self) -> Result<Snapshot> {

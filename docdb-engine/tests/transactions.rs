@@ -593,6 +593,10 @@ fn write_sets_count_as_memory() {
     };
     assert_eq!(refused.kind(), ErrorKind::MemoryLimit);
     assert!((40..64).contains(&written), "{written}");
+    assert!(
+        db.stats().transaction_bytes <= 64 << 10,
+        "never above the budget"
+    );
     let other = db
         .submit(&[WriteOp::upsert(C, 500, body.as_bytes())])
         .wait();
@@ -905,4 +909,61 @@ fn a_crash_leaves_whole_transactions() {
             assert!(dump(&db).is_ok());
         }
     }
+}
+
+#[test]
+fn an_insert_past_the_last_id() {
+    let db = create(&disk()).unwrap();
+    let mut txn = begin(&db);
+    txn.create(C, u64::MAX, b"1").unwrap();
+    assert_eq!(
+        txn.insert(C, b"1").unwrap(),
+        1,
+        "what others have used counts"
+    );
+    commit(txn).unwrap();
+    let mut txn = begin(&db);
+    assert_eq!(kind(txn.insert(C, b"1")), ErrorKind::LimitExceeded);
+    txn.update(C, 1, b"2").unwrap();
+    commit(txn).unwrap();
+}
+
+/// Counts how often maintenance is wished for.
+#[derive(Debug, Default)]
+struct Wishes(std::sync::atomic::AtomicUsize);
+
+impl docdb_engine::Maintainer for Wishes {
+    fn request(&self) {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn maintenance_is_woken_for_what_is_free_and_not_for_each_transaction() {
+    let wishes = std::sync::Arc::<Wishes>::default();
+    let db = create_with(
+        &disk(),
+        with(|o| o.maintainer = Some(std::sync::Arc::clone(&wishes) as _)),
+    )
+    .unwrap();
+    let wished = || wishes.0.swap(0, std::sync::atomic::Ordering::SeqCst);
+    put(&db, 1, "1");
+    let long = db.snapshot().unwrap();
+    assert!(wished() > 0, "its end is to be watched");
+    for n in 0..100 {
+        let mut txn = begin(&db);
+        txn.upsert(C, n, b"1").unwrap();
+        commit(txn).unwrap();
+        drop(db.snapshot().unwrap());
+    }
+    assert_eq!(wished(), 1, "the deadline of the first comes before");
+    db.checkpoint().unwrap();
+    assert!(db.stats().retired_bytes > 0);
+    wished();
+    begin(&db).rollback();
+    assert_eq!(wished(), 0, "an older one keeps all");
+    drop(long);
+    assert!(wished() > 0);
+    db.maintenance_step().unwrap();
+    assert_eq!(db.stats().retired_bytes, 0);
 }

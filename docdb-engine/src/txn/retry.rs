@@ -21,6 +21,33 @@ impl Db {
     ///
     /// An error of `work` rolls the transaction back and is the answer; it is not repeated.
     ///
+    /// ```
+    /// use docdb_engine::{Db, Error, TxnOptions};
+    ///
+    /// fn transfer(db: &Db, from: u64, to: u64, amount: i64) -> Result<(), Error> {
+    ///     db.transact(&TxnOptions::default(), |txn| {
+    ///         let mut add = |id, amount: i64| {
+    ///             let body = txn.read("_default", id)?.body;
+    ///             let held: i64 = String::from_utf8_lossy(&body).parse().unwrap_or(0);
+    ///             txn.update("_default", id, (held + amount).to_string().as_bytes())
+    ///         };
+    ///         add(from, -amount)?;
+    ///         add(to, amount)
+    ///     })
+    /// }
+    ///
+    /// # fn main() -> Result<(), Error> {
+    /// # let temp = tempfile::tempdir().unwrap();
+    /// # let db = Db::open(temp.path().join("db"))?;
+    /// # for id in [1, 2] {
+    /// #     db.submit(&[docdb_engine::WriteOp::create("_default", id, b"10")]).wait()?;
+    /// # }
+    /// transfer(&db, 1, 2, 3)?;
+    /// assert_eq!(&*db.read("_default", 2)?.body, b"13");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// Those of `work`; of [`Db::begin`]; of [`Txn::commit`], `Conflict` only after the last attempt.
     pub fn transact<T, E: From<Error>>(
