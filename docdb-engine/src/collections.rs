@@ -37,6 +37,8 @@ struct Counts {
     sweep_at: usize,
     /// The highest id that was ever used, also by deleted documents.
     highest_id: Option<u64>,
+    /// The highest id that a transaction was given, committed or not. Forgotten by a restart.
+    reserved_id: Option<u64>,
 }
 
 impl Collection {
@@ -56,6 +58,7 @@ impl Collection {
             history: VecDeque::from([(at, documents)]),
             sweep_at: SWEEP_MIN,
             highest_id,
+            reserved_id: None,
         };
         Collection {
             id,
@@ -101,13 +104,20 @@ impl Collection {
         )
     }
 
-    /// Takes the next id for a transaction: nobody else gets it, also if that is rolled back. `None` if
-    /// there are no ids left. To be called under the sequencer, so that it is not given to an insert
-    /// that is being sequenced.
-    pub(crate) fn reserve_id(&self) -> Option<u64> {
+    /// The highest id that was ever used or given to a transaction: an insert gets one above.
+    pub(crate) fn highest_taken(&self) -> Option<u64> {
+        let counts = self.counts.lock();
+        counts.highest_id.max(counts.reserved_id)
+    }
+
+    /// Takes the next id for a transaction, above what it has written itself: nobody else gets it, also
+    /// if that is rolled back. `None` if there are no ids left. To be called under the sequencer, so
+    /// that it is not given to an insert that is being sequenced.
+    pub(crate) fn reserve_id(&self, own_highest: Option<u64>) -> Option<u64> {
         let mut counts = self.counts.lock();
-        let id = counts.highest_id.map_or(Some(1), |id| id.checked_add(1))?;
-        counts.highest_id = Some(id);
+        let highest = counts.highest_id.max(counts.reserved_id).max(own_highest);
+        let id = highest.map_or(Some(1), |id| id.checked_add(1))?;
+        counts.reserved_id = Some(id);
         Some(id)
     }
 

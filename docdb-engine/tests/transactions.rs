@@ -915,17 +915,20 @@ fn a_crash_leaves_whole_transactions() {
 fn an_insert_past_the_last_id() {
     let db = create(&disk()).unwrap();
     let mut txn = begin(&db);
+    txn.create(C, 7, b"1").unwrap();
+    assert_eq!(txn.insert(C, b"1").unwrap(), 8, "above its own, too");
     txn.create(C, u64::MAX, b"1").unwrap();
+    assert_eq!(kind(txn.insert(C, b"1")), ErrorKind::LimitExceeded);
+    let mut other = begin(&db);
     assert_eq!(
-        txn.insert(C, b"1").unwrap(),
-        1,
-        "what others have used counts"
+        other.insert(C, b"1").unwrap(),
+        9,
+        "those of others count when they commit"
     );
     commit(txn).unwrap();
-    let mut txn = begin(&db);
-    assert_eq!(kind(txn.insert(C, b"1")), ErrorKind::LimitExceeded);
-    txn.update(C, 1, b"2").unwrap();
-    commit(txn).unwrap();
+    assert_eq!(kind(other.insert(C, b"1")), ErrorKind::LimitExceeded);
+    other.update(C, 9, b"2").unwrap();
+    commit(other).unwrap();
 }
 
 /// Counts how often maintenance is wished for.

@@ -52,6 +52,8 @@ struct Open {
     txn: Txn,
     own: BTreeMap<u64, Option<String>>,
     read: BTreeSet<u64>,
+    /// It has counted.
+    read_all: bool,
 }
 
 impl Open {
@@ -180,21 +182,38 @@ impl Open {
         }
     }
 
+    fn insert(&mut self, history: &History, step: u64) {
+        let body = step.to_string();
+        let id = self.txn.insert(C, body.as_bytes()).unwrap();
+        let used = history.0.keys().chain(self.own.keys()).max();
+        assert!(id > used.copied().unwrap_or(0), "{id} after {used:?}");
+        self.own.insert(id, Some(body));
+    }
+
     fn count(&mut self, history: &History) {
-        let expected = (0..IDS).filter(|id| self.sees(history, *id).is_some());
+        let ids: BTreeSet<u64> = history.0.keys().chain(self.own.keys()).copied().collect();
+        let expected = ids.iter().filter(|id| self.sees(history, **id).is_some());
         let expected = expected.count() as u64;
         assert_eq!(self.txn.count(C).unwrap(), expected);
-        self.read.extend(0..IDS);
+        self.read_all = true;
     }
 
     /// Commits, and says whether it did: exactly if nothing that it depends on was committed since.
     fn commit(self, history: &mut History) -> bool {
-        let Open { txn, own, read } = self;
+        let Open {
+            txn,
+            own,
+            read,
+            read_all,
+        } = self;
         let began = txn.version();
         let isolation = txn.isolation();
         let mut depends: BTreeSet<u64> = own.keys().copied().collect();
         if isolation == Isolation::Serializable && !own.is_empty() {
             depends.extend(read);
+            if read_all {
+                depends.extend(history.0.keys());
+            }
         }
         let lost_to: Vec<u64> = depends
             .iter()
@@ -258,6 +277,7 @@ fn any_interleaving() {
                     txn: begin_as(&db, isolation),
                     own: BTreeMap::new(),
                     read: BTreeSet::new(),
+                    read_all: false,
                 });
             }
             let choice = random.below(100);
@@ -277,7 +297,8 @@ fn any_interleaving() {
                 0..20 => txn.read(&history, random.below(IDS), choice < 8),
                 20..35 => txn.scan(&history, &mut random),
                 35..36 => txn.count(&history),
-                36..68 => txn.write(&history, &mut random, step),
+                36..39 => txn.insert(&history, step),
+                39..68 => txn.write(&history, &mut random, step),
                 68..84 => {
                     let txn = open.swap_remove(at);
                     let kind = usize::from(txn.txn.isolation() == Isolation::Serializable);
@@ -292,7 +313,7 @@ fn any_interleaving() {
             }
         }
         drop(open);
-        for id in 0..IDS {
+        for id in history.0.keys().copied() {
             let expected = history
                 .at(id, u64::MAX)
                 .map_or(String::new(), |(_, body)| body);

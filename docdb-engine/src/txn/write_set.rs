@@ -94,6 +94,13 @@ impl WriteSet {
         first.map(|(key, written)| (*key, written))
     }
 
+    /// The highest id that is written to in the collection.
+    pub(super) fn highest_id(&self, collection: u32) -> Option<u64> {
+        let (from, to) = (Key::new(collection, 0), Key::new(collection, u64::MAX));
+        let last = self.first(from, to, Direction::Descending);
+        last.map(|(key, _)| key.id)
+    }
+
     /// The operations and bytes of documents that it would be with this write in it.
     pub(super) fn sizes_with(
         &self,

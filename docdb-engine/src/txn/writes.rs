@@ -79,9 +79,10 @@ impl Txn {
             self.check_limits(None, false, body)?;
             CommitRules::check(op.kind, op.precondition.into(), Current::Absent)
                 .map_err(|refusal| Error::refused(refusal, op.collection, 0))?;
+            let own_highest = self.writes.highest_id(collection.id);
             let id = {
                 let _sequencer = self.inner().sequencer.lock();
-                collection.reserve_id()
+                collection.reserve_id(own_highest)
             };
             let id = id.ok_or_else(|| Error::no_ids_left(op.collection))?;
             // Nobody has ever used the id, so it is not there.
