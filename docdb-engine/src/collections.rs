@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ahash::AHashMap;
-use docdb_mvcc::CommitTs;
+use docdb_mvcc::{CommitTs, Horizon};
 use parking_lot::{Mutex, RwLock};
 
 use crate::error::{Error, Result};
@@ -16,6 +16,8 @@ use crate::manifest::CollectionEntry;
 
 /// `Collection::dropped` of one that exists.
 const LIVE: u64 = u64::MAX;
+/// How many counts are not worth a look at each of them.
+const SWEEP_MIN: usize = 16;
 
 #[derive(Debug)]
 pub(crate) struct Collection {
@@ -29,10 +31,14 @@ pub(crate) struct Collection {
 /// How many documents there were after which commit.
 #[derive(Debug)]
 struct Counts {
-    /// Ascending by commit; the first entry is at or below every snapshot that is open.
+    /// Ascending by commit; of every number that somebody may read at the newest entry at or below.
     history: VecDeque<(u64, u64)>,
+    /// At so many entries each of them is looked at: twice what the last look left.
+    sweep_at: usize,
     /// The highest id that was ever used, also by deleted documents.
     highest_id: Option<u64>,
+    /// The highest id that a transaction was given, committed or not. Forgotten by a restart.
+    reserved_id: Option<u64>,
 }
 
 impl Collection {
@@ -50,7 +56,9 @@ impl Collection {
     ) -> Collection {
         let counts = Counts {
             history: VecDeque::from([(at, documents)]),
+            sweep_at: SWEEP_MIN,
             highest_id,
+            reserved_id: None,
         };
         Collection {
             id,
@@ -96,13 +104,30 @@ impl Collection {
         )
     }
 
-    /// Records what commit `ts` did. Entries that no snapshot at or above `oldest` needs go.
+    /// The highest id that was ever used or given to a transaction: an insert gets one above.
+    pub(crate) fn highest_taken(&self) -> Option<u64> {
+        let counts = self.counts.lock();
+        counts.highest_id.max(counts.reserved_id)
+    }
+
+    /// Takes the next id for a transaction, above what it has written itself: nobody else gets it, also
+    /// if that is rolled back. `None` if there are no ids left. To be called under the sequencer, so
+    /// that it is not given to an insert that is being sequenced.
+    pub(crate) fn reserve_id(&self, own_highest: Option<u64>) -> Option<u64> {
+        let mut counts = self.counts.lock();
+        let highest = counts.highest_id.max(counts.reserved_id).max(own_highest);
+        let id = highest.map_or(Some(1), |id| id.checked_add(1))?;
+        counts.reserved_id = Some(id);
+        Some(id)
+    }
+
+    /// Records what commit `ts` did. Entries that nobody needs go, as versions do.
     pub(crate) fn record(
         &self,
         ts: CommitTs,
         change: i64,
         highest_id: Option<u64>,
-        oldest: CommitTs,
+        horizon: &Horizon,
     ) {
         let mut counts = self.counts.lock();
         counts.highest_id = counts.highest_id.max(highest_id);
@@ -115,9 +140,31 @@ impl Collection {
             Some(last) if last.0 == ts.0 => last.1 = count,
             _ => counts.history.push_back((ts.0, count)),
         }
+        let oldest = horizon.oldest();
         while counts.history.get(1).is_some_and(|(at, _)| *at <= oldest.0) {
             counts.history.pop_front();
         }
+        if counts.history.len() >= counts.sweep_at {
+            counts.sweep(horizon);
+        }
+    }
+}
+
+impl Counts {
+    /// Drops the entries between the numbers that are read at.
+    fn sweep(&mut self, horizon: &Horizon) {
+        let mut kept = VecDeque::new();
+        let mut next = self.history.iter().skip(1).map(|(at, _)| CommitTs(*at));
+        for entry in &self.history {
+            if next
+                .next()
+                .is_none_or(|end| horizon.needs(CommitTs(entry.0), end))
+            {
+                kept.push_back(*entry);
+            }
+        }
+        self.sweep_at = SWEEP_MIN.max(kept.len() * 2);
+        self.history = kept;
     }
 }
 
@@ -255,5 +302,39 @@ impl Collections {
             }
         })
         .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use docdb_mvcc::SnapshotRegistry;
+
+    use super::*;
+
+    #[test]
+    fn counts_between_two_readers_go() {
+        let registry = SnapshotRegistry::new();
+        let collection = Collection::new(1, "c".to_owned(), CommitTs(1));
+        let mut held = Vec::new();
+        for ts in 2..2_000 {
+            if ts % 500 == 0 {
+                let snapshot = registry.register(Duration::ZERO, || CommitTs(ts - 1));
+                held.push((snapshot, collection.count_at(CommitTs(ts - 1))));
+            }
+            let change = if ts % 3 == 0 { -1 } else { 1 };
+            let horizon = registry.horizon(|| CommitTs(ts - 1));
+            collection.record(CommitTs(ts), change, Some(ts), &horizon);
+            let kept = collection.counts.lock().history.len();
+            assert!(kept <= 2 * SWEEP_MIN, "{kept} counts");
+        }
+        for (snapshot, count) in &held {
+            assert_eq!(collection.count_at(snapshot.ts()), *count);
+        }
+        assert_eq!(
+            collection.installed().0,
+            collection.count_at(CommitTs(5_000))
+        );
     }
 }

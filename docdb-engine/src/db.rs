@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use docdb_datafile::DocStore;
 use docdb_index::Index;
-use docdb_mvcc::{CommitTs, Snapshot, SnapshotRegistry};
+use docdb_mvcc::{CommitTs, Horizon, Snapshot, SnapshotRegistry};
 use docdb_types::ErrorKind;
 use docdb_vfs::{DirLock, Vfs};
 use docdb_wal::{Lsn, Wal};
@@ -26,6 +26,7 @@ use crate::planted::{Bug, is_planted};
 use crate::pointer::DocPtr;
 use crate::report::RecoveryReport;
 use crate::stats::DbStats;
+use crate::txn::Transactions;
 use crate::upkeep::Upkeep;
 
 /// An open database. Handles are cheap to clone and shared between threads.
@@ -58,6 +59,7 @@ pub(crate) struct Inner {
     pub(crate) documents: DocumentCache,
     pub(crate) collections: Collections,
     pub(crate) snapshots: SnapshotRegistry,
+    pub(crate) transactions: Transactions,
     pub(crate) installed_ts: AtomicU64,
     /// The file that large commits write to; the holder is the one whose turn it is.
     pub(crate) bulk: Mutex<BulkFile>,
@@ -125,6 +127,14 @@ impl Inner {
         self.snapshots.register(self.vfs.now(), || self.visible())
     }
 
+    /// What somebody reads at or may begin to read at.
+    pub(crate) fn horizon(&self) -> Horizon {
+        if is_planted(Bug::CollectedThoughHeld) {
+            return self.visible().into();
+        }
+        self.snapshots.horizon(|| self.visible())
+    }
+
     pub(crate) fn check_open(&self) -> Result<()> {
         if self.closed.load(Ordering::Acquire) {
             Err(Error::closed())
@@ -141,10 +151,11 @@ impl Inner {
         }
     }
 
-    /// The bytes of what no checkpoint has written yet.
+    /// The bytes of what no checkpoint has written yet, and of open transactions.
     pub(crate) fn delta_bytes(&self) -> u64 {
         let stats = self.index.stats();
-        (stats.active_bytes + stats.frozen_bytes + stats.retired_bytes) as u64
+        let installed = (stats.active_bytes + stats.frozen_bytes + stats.retired_bytes) as u64;
+        installed + self.transactions.bytes.load(Ordering::Relaxed)
     }
 
     /// When the oldest change that is only in the log was made.
@@ -157,8 +168,9 @@ impl Inner {
 
     /// Frees what no snapshot needs any more.
     pub(crate) fn release(&self) {
-        let oldest = self.snapshots.oldest(|| self.visible());
-        self.index.release_retired(oldest);
+        let horizon = self.horizon();
+        let oldest = horizon.oldest();
+        self.index.release_retired(&horizon);
         self.collections.forget_dropped(oldest);
         self.release_files(oldest);
         self.fit_caches(self.delta_bytes() + self.admitted_bytes.load(Ordering::Relaxed));
@@ -207,10 +219,7 @@ impl Db {
         let inner = &self.inner;
         inner.check_open()?;
         let now = inner.vfs.now();
-        let options = &inner.options;
-        inner
-            .snapshots
-            .expire(now, options.snapshot_idle_max, options.snapshot_age_max);
+        inner.sweep(now);
         inner.release();
         inner.wal.run_steps();
         let checkpoint = if inner.checkpoint_is_due(now) {
@@ -245,24 +254,30 @@ impl Db {
         let checkpoint = inner
             .dirty_since()
             .map(|since| since + inner.options.checkpoint_interval);
-        let expiry = (inner.snapshots.lease_count() > 0)
-            .then(|| inner.vfs.now() + inner.options.snapshot_idle_max);
-        let due = [checkpoint, expiry, inner.upkeep.due()];
+        let expiry = inner.snapshots.next_expiry(
+            inner.options.snapshot_idle_max,
+            inner.options.snapshot_age_max,
+        );
+        let due = [checkpoint, expiry, inner.sweep_due(), inner.upkeep.due()];
         due.into_iter().flatten().min()
     }
 
     /// Figures of the database.
     pub fn stats(&self) -> DbStats {
         let inner = &self.inner;
-        let visible = inner.visible();
+        // Held while it is counted at.
+        let snapshot = inner.snapshot();
+        let visible = snapshot.ts();
         let collections = inner.collections.list_at(visible);
+        let documents = collections.iter().map(|c| c.count_at(visible)).sum();
+        drop(snapshot);
         let index = inner.index.stats();
         let mut files = inner.store.files();
         files.retain(|file| file.live_bytes.is_some());
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let wal = inner.wal.stats();
         DbStats {
-            documents: collections.iter().map(|c| c.count_at(visible)).sum(),
+            documents,
             collections: collections.len() as u64,
             commits: inner.counters.commits.load(Ordering::Relaxed),
             refused: inner.counters.refused.load(Ordering::Relaxed),
@@ -293,6 +308,12 @@ impl Db {
             blocks_filtered: inner.index.block_cache().filtered(),
             filters_damaged: inner.index.block_cache().filters_damaged(),
             snapshots: (inner.snapshots.open_count() + inner.snapshots.lease_count()) as u64,
+            transactions_open: inner.snapshots.hold_counts().1 as u64,
+            transaction_bytes: load(&inner.transactions.bytes),
+            transactions_committed: load(&inner.transactions.counters.committed),
+            transactions_rolled_back: load(&inner.transactions.counters.rolled_back),
+            transactions_conflicted: load(&inner.transactions.counters.conflicted),
+            transactions_expired: load(&inner.transactions.counters.expired),
             oldest_snapshot: inner
                 .snapshots
                 .oldest_age(inner.vfs.now())

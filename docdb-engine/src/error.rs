@@ -53,6 +53,12 @@ impl Error {
         self
     }
 
+    /// The error without the position of an operation.
+    pub(crate) fn without_op(mut self) -> Error {
+        self.0.op_index = None;
+        self
+    }
+
     /// The error with the version that was found.
     #[must_use]
     pub fn with_version(mut self, version: u64) -> Error {
@@ -80,7 +86,8 @@ impl Error {
         self.0.op_index
     }
 
-    /// The version that was found, where that is why the operation failed.
+    /// The version that was found, where that is why the operation failed; of a conflict the version
+    /// that the transaction lost to.
     pub fn version(&self) -> Option<u64> {
         self.0.version
     }
@@ -116,6 +123,25 @@ impl Error {
             Some(CommitTs(version)) => error.with_version(version),
             None => error,
         }
+    }
+
+    /// A transaction wrote a document that another commit has written since it began.
+    pub(crate) fn conflict(collection: &str, id: u64, lost_to: CommitTs) -> Error {
+        Error::new(
+            ErrorKind::Conflict,
+            format!(
+                "document {id} of collection {collection:?} was written in version {lost_to} since the \
+                 transaction began; begin it anew"
+            ),
+        )
+        .with_version(lost_to.0)
+    }
+
+    pub(crate) fn no_ids_left(collection: &str) -> Error {
+        Error::new(
+            ErrorKind::LimitExceeded,
+            format!("collection {collection:?} has no ids left"),
+        )
     }
 
     pub(crate) fn document_missing(collection: &str, id: u64) -> Error {

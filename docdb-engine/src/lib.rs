@@ -28,9 +28,11 @@ mod read;
 mod record;
 mod report;
 mod scan;
+mod snapshot;
 mod space;
 mod stats;
 mod ticket;
+mod txn;
 mod upkeep;
 
 pub use body::Body;
@@ -48,7 +50,11 @@ pub use ops::{CollectionInfo, Committed, Document, Ids, Precondition, Ready, Wri
 pub use options::{DbOptions, Maintainer};
 pub use report::RecoveryReport;
 pub use scan::{Scan, ScanItem, ScanRequest};
+pub use snapshot::Snapshot;
 pub use space::FileSpace;
 pub use stats::DbStats;
 pub use ticket::CommitTicket;
+pub use txn::{
+    Isolation, TRANSACTION_TIMEOUT_DEFAULT, TRANSACTION_TIMEOUT_MAX, Txn, TxnOptions, TxnScan,
+};
 pub use upkeep::CompactionReport;

@@ -29,6 +29,7 @@ use crate::pointer::DocPtr;
 use crate::random::random_seed;
 use crate::record::{self, KIND_COMMIT, OpKind};
 use crate::report::RecoveryReport;
+use crate::txn::Transactions;
 use crate::upkeep::Upkeep;
 
 /// The log's directory within that of its database.
@@ -129,6 +130,7 @@ impl Db {
             store,
             collections: replay.collections,
             snapshots: SnapshotRegistry::new(),
+            transactions: Transactions::default(),
             next_data_file: AtomicU32::new(bulk_files.next_number(manifest.next_data_file)),
             newest_bulk_file: AtomicU32::new(0),
             bulk: Mutex::new(BulkFile::default()),
@@ -307,8 +309,8 @@ impl Replay {
                     };
                     // No snapshot is older than the end of the replay.
                     self.index
-                        .install(Key::new(op.collection, op.id), ts, place, ts);
-                    collection.record(ts, change, Some(op.id), ts);
+                        .install(Key::new(op.collection, op.id), ts, place, &ts.into());
+                    collection.record(ts, change, Some(op.id), &ts.into());
                 }
                 OpKind::CreateCollection => {
                     let name = std::str::from_utf8(op.body)

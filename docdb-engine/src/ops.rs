@@ -96,7 +96,7 @@ impl<'a> WriteOp<'a> {
 pub struct Committed {
     /// The number of the commit, and so the version of every document that it wrote.
     pub version: u64,
-    /// The ids written, one for each operation.
+    /// The ids written, one for each operation; of a transaction none.
     pub ids: Ids,
 }
 
@@ -134,7 +134,7 @@ impl Deref for Ids {
 /// A document and its version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {
-    /// The number of the commit that wrote it.
+    /// The number of the commit that wrote it; 0 in a transaction that wrote it itself.
     pub version: u64,
     /// Its bytes.
     pub body: Body,

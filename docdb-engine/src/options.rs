@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use docdb_types::limits;
 use docdb_wal::{Compression, Durability, OnProgress};
 
 /// Told by a database that [`Db::maintenance_step`](crate::Db::maintenance_step) has something to do
@@ -64,10 +65,24 @@ pub struct DbOptions {
     /// Compactions in the background read and write at most this many bytes a second on average; 0:
     /// none takes place. [`Db::compact`](crate::Db::compact) has no limit.
     pub compaction_bytes_per_second: u64,
-    /// The snapshot of a cursor ends when it has not been used for this long.
+    /// A snapshot, and that of a cursor, ends when it has not been used for this long.
     pub snapshot_idle_max: Duration,
-    /// The snapshot of a cursor ends when it is this old.
+    /// A snapshot, and that of a cursor, ends when it is this old.
     pub snapshot_age_max: Duration,
+    /// Most snapshots that are open at a time.
+    pub snapshots_max: usize,
+    /// Most transactions that are open at a time.
+    pub transactions_max: usize,
+    /// Most operations in the write set of a transaction; each document that it writes counts once.
+    /// The limits of a commit hold, too.
+    pub transaction_ops_max: usize,
+    /// Most bytes of documents in the write set of a transaction.
+    pub transaction_bytes_max: usize,
+    /// Most single documents in the read set of a serializable transaction, and most names of
+    /// collections.
+    pub transaction_read_points_max: usize,
+    /// Most ranges of ids in the read set of a serializable transaction; those that touch are one.
+    pub transaction_read_ranges_max: usize,
     /// Told how far the reading of the log has got when the database is opened.
     pub on_recovery: Option<OnProgress>,
     /// Told when maintenance is wanted.
@@ -97,6 +112,12 @@ impl Default for DbOptions {
             compaction_bytes_per_second: 64 << 20,
             snapshot_idle_max: Duration::from_secs(60),
             snapshot_age_max: Duration::from_secs(3600),
+            snapshots_max: 4096,
+            transactions_max: 4096,
+            transaction_ops_max: limits::COMMIT_OPS_MAX,
+            transaction_bytes_max: limits::COMMIT_BYTES_MAX,
+            transaction_read_points_max: 100_000,
+            transaction_read_ranges_max: 10_000,
             on_recovery: None,
             maintainer: None,
         }

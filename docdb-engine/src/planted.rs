@@ -28,6 +28,18 @@ pub enum Bug {
     RelocatedUnchecked,
     /// A compacted data file is removed before the manifest that does without it is durable.
     UnlinkedBeforeManifest,
+    /// A transaction commits over what others have committed to the same documents.
+    FirstCommitterIgnored,
+    /// What a serializable transaction has read is not looked at when it commits.
+    ReadSetUnchecked,
+    /// What was committed while a read set was looked at is not looked at.
+    LateCommitsUnchecked,
+    /// A snapshot misses the last commit that was acknowledged.
+    BegunBehind,
+    /// A snapshot sees commits that are not durable.
+    BegunAhead,
+    /// Versions are dropped though an open snapshot sees them.
+    CollectedThoughHeld,
 }
 
 #[cfg(all(feature = "planted-bugs", debug_assertions))]

@@ -73,19 +73,11 @@ impl Db {
     pub fn collections(&self) -> Result<Vec<CollectionInfo>> {
         self.inner.check_open()?;
         let snapshot = self.inner.snapshot();
-        let list = self.inner.collections.list_at(snapshot.ts());
-        Ok(list
-            .iter()
-            .map(|collection| CollectionInfo {
-                id: collection.id,
-                name: collection.name.clone(),
-                documents: collection.count_at(snapshot.ts()),
-            })
-            .collect())
+        Ok(self.inner.collections_at(snapshot.ts()))
     }
 }
 
-fn would_block() -> Error {
+pub(crate) fn would_block() -> Error {
     Error::new(
         ErrorKind::Internal,
         "a read that may block answered that it would block",
@@ -127,22 +119,49 @@ impl Inner {
     }
 
     fn read_once(&self, collection: &str, id: u64, mode: ReadMode) -> Result<Ready<Document>> {
-        match self.find(collection, id, mode)? {
-            Ready::Now(Sought::Kept(document)) => Ok(Ready::Now(document)),
-            Ready::Now(Sought::Version {
+        let found = match self.find(collection, id, mode)? {
+            Ready::Now(found) => self.document(found, mode)?,
+            Ready::WouldBlock => return Ok(Ready::WouldBlock),
+        };
+        match found {
+            Ready::Now(Some(document)) => Ok(Ready::Now(document)),
+            Ready::Now(None) => Err(Error::document_missing(collection, id)),
+            Ready::WouldBlock => Ok(Ready::WouldBlock),
+        }
+    }
+
+    /// The document that a reader at `ts` sees. The outer `None` if what existed there is no longer
+    /// kept.
+    pub(crate) fn document_at(
+        &self,
+        key: Key,
+        ts: CommitTs,
+        mode: ReadMode,
+    ) -> Result<Option<Ready<Option<Document>>>> {
+        match self.find_key_at(key, ts, mode)? {
+            Some(Ready::Now(found)) => self.document(found, mode).map(Some),
+            Some(Ready::WouldBlock) => Ok(Some(Ready::WouldBlock)),
+            None => Ok(None),
+        }
+    }
+
+    fn document(&self, found: Sought, mode: ReadMode) -> Result<Ready<Option<Document>>> {
+        let (key, version, published_id) = match found {
+            Sought::Missing => return Ok(Ready::Now(None)),
+            Sought::Kept(document) => return Ok(Ready::Now(Some(document))),
+            Sought::Version {
                 key,
                 version,
                 published_id,
-            }) => Ok(match self.body(key, &version, mode, published_id)? {
-                Ready::Now(body) => Ready::Now(Document {
-                    version: version.ts.0,
-                    body,
-                }),
-                Ready::WouldBlock => Ready::WouldBlock,
-            }),
-            Ready::Now(Sought::Missing) => Err(Error::document_missing(collection, id)),
-            Ready::WouldBlock => Ok(Ready::WouldBlock),
-        }
+            } => (key, version, published_id),
+        };
+        Ok(match self.body(key, &version, mode, published_id)? {
+            Ready::Now(body) => Ready::Now(Some(Document {
+                version: version.ts.0,
+                body,
+            })),
+            Ready::WouldBlock => Ready::WouldBlock,
+        })
     }
 
     fn exists(&self, collection: &str, id: u64, mode: ReadMode) -> Result<Ready<bool>> {
@@ -177,6 +196,10 @@ impl Inner {
         mode: ReadMode,
     ) -> Result<Option<Ready<Sought>>> {
         let key = Key::new(self.collections.id_at(collection, ts)?, id);
+        self.find_key_at(key, ts, mode)
+    }
+
+    fn find_key_at(&self, key: Key, ts: CommitTs, mode: ReadMode) -> Result<Option<Ready<Sought>>> {
         let kept = |from, upto| {
             let (version, body) = self.documents.newest(key, from, upto)?;
             Some(Sought::Kept(Document {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use docdb_datafile::{DataFileError, FrameId, ReadAhead, ReadOrder};
 use docdb_index::{Direction, Key, Place, ReadMode};
-use docdb_mvcc::{CommitTs, Snapshot};
+use docdb_mvcc::CommitTs;
 use docdb_types::ErrorKind;
 
 use crate::body::Body;
@@ -13,6 +13,7 @@ use crate::db::{Db, Inner};
 use crate::error::{Error, Result};
 use crate::ops::Ready;
 use crate::read::{Found, deleted_was_read};
+use crate::snapshot::View;
 
 /// What to scan.
 #[derive(Debug, Clone, Default)]
@@ -38,7 +39,7 @@ pub struct ScanRequest {
 pub struct ScanItem {
     /// Its id.
     pub id: u64,
-    /// The number of the commit that wrote it.
+    /// The number of the commit that wrote it; 0 in a transaction that wrote it itself.
     pub version: u64,
     /// Its bytes.
     pub body: Body,
@@ -48,7 +49,7 @@ pub struct ScanItem {
 #[derive(Debug)]
 pub struct Scan {
     db: Db,
-    snapshot: Snapshot,
+    reader: Reader,
     collection: u32,
     reverse: bool,
     index: docdb_index::Scan,
@@ -56,6 +57,32 @@ pub struct Scan {
     left: Option<u64>,
     last_id: Option<u64>,
     done: bool,
+}
+
+/// What keeps the state that a scan reads.
+#[derive(Debug)]
+enum Reader {
+    /// The scan itself.
+    Own(docdb_mvcc::Snapshot),
+    /// A snapshot or a transaction, which may end before.
+    View(Arc<View>),
+}
+
+impl Reader {
+    fn ts(&self) -> CommitTs {
+        match self {
+            Reader::Own(snapshot) => snapshot.ts(),
+            Reader::View(view) => view.ts(),
+        }
+    }
+
+    /// Keeps the state for the time of a call.
+    fn pin(&self) -> Result<Option<docdb_mvcc::Snapshot>> {
+        match self {
+            Reader::Own(_) => Ok(None),
+            Reader::View(view) => view.pin().map(Some),
+        }
+    }
 }
 
 impl Db {
@@ -67,18 +94,42 @@ impl Db {
     pub fn scan(&self, request: &ScanRequest) -> Result<Scan> {
         let inner = &self.inner;
         inner.check_open()?;
-        if request.limit == Some(0) {
-            return Err(Error::new(
-                ErrorKind::InvalidArgument,
-                "a scan's limit must be above 0",
-            ));
-        }
-        let cursor = request.cursor.as_deref().map(Cursor::decode).transpose()?;
+        let cursor = check_request(request)?;
         let snapshot = match cursor {
             Some(cursor) => inner.resume(cursor, request.at_latest)?,
             None => inner.snapshot(),
         };
-        let collection = inner.collections.at(&request.collection, snapshot.ts())?;
+        Scan::new(self, Reader::Own(snapshot), request, cursor)
+    }
+}
+
+/// What can be said of a request without a look at the database.
+fn check_request(request: &ScanRequest) -> Result<Option<Cursor>> {
+    if request.limit == Some(0) {
+        return Err(Error::new(
+            ErrorKind::InvalidArgument,
+            "a scan's limit must be above 0",
+        ));
+    }
+    request.cursor.as_deref().map(Cursor::decode).transpose()
+}
+
+impl Scan {
+    /// A scan of what a snapshot or a transaction sees.
+    pub(crate) fn in_view(view: &Arc<View>, request: &ScanRequest) -> Result<Scan> {
+        let cursor = check_request(request)?;
+        if cursor.is_some_and(|cursor| cursor.snapshot != view.ts().0) {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                "the cursor belongs to another snapshot",
+            ));
+        }
+        Scan::new(&view.db, Reader::View(Arc::clone(view)), request, cursor)
+    }
+
+    fn new(db: &Db, reader: Reader, request: &ScanRequest, cursor: Option<Cursor>) -> Result<Scan> {
+        let inner = &db.inner;
+        let collection = inner.collections.at(&request.collection, reader.ts())?;
         let from = Key::new(collection.id, request.from.unwrap_or(0));
         let to = Key::new(collection.id, request.to.unwrap_or(u64::MAX));
         let direction = if request.reverse {
@@ -86,7 +137,7 @@ impl Db {
         } else {
             Direction::Ascending
         };
-        let mut index = inner.index.scan(from, to, direction, snapshot.ts());
+        let mut index = inner.index.scan(from, to, direction, reader.ts());
         if let Some(cursor) = cursor {
             if cursor.collection != collection.id || cursor.reverse != request.reverse {
                 return Err(Error::new(
@@ -97,8 +148,8 @@ impl Db {
             index = index.after(Key::new(collection.id, cursor.last_id));
         }
         Ok(Scan {
-            db: self.clone(),
-            snapshot,
+            db: db.clone(),
+            reader,
             collection: collection.id,
             reverse: request.reverse,
             index,
@@ -114,7 +165,7 @@ impl Db {
 }
 
 impl Inner {
-    fn resume(&self, cursor: Cursor, at_latest: bool) -> Result<Snapshot> {
+    fn resume(&self, cursor: Cursor, at_latest: bool) -> Result<docdb_mvcc::Snapshot> {
         let ts = CommitTs(cursor.snapshot);
         match self.snapshots.resume(ts, self.vfs.now()) {
             Some(snapshot) => Ok(snapshot),
@@ -167,16 +218,21 @@ impl Inner {
 }
 
 impl Scan {
+    /// The scan as if its request had no limit.
+    pub(crate) fn without_limit(self) -> Scan {
+        Scan { left: None, ..self }
+    }
+
     /// The version that the scan reads at.
     pub fn version(&self) -> u64 {
-        self.snapshot.ts().0
+        self.reader.ts().0
     }
 
     /// The next documents in order: at most `items_max`, and no more once their bytes reach
     /// `bytes_max`. Empty at the end and only there.
     ///
     /// # Errors
-    /// `Corrupt` for a document that does not verify, `Io`, `Closed`: all before it has been given
+    /// `Corrupt` for a document that does not verify, `Io`, `SnapshotTooOld`, `Closed`: all before it has been given
     /// out, and asking again asks for it again. A new scan can begin behind it.
     pub fn next_chunk(&mut self, items_max: usize, bytes_max: usize) -> Result<Vec<ScanItem>> {
         let inner = Arc::clone(&self.db.inner);
@@ -184,6 +240,7 @@ impl Scan {
         if self.done {
             return Ok(Vec::new());
         }
+        let _pin = self.reader.pin()?;
         let wanted = self.left.map_or(items_max.max(1), |left| {
             items_max
                 .max(1)
@@ -240,6 +297,7 @@ impl Scan {
             return None;
         }
         let inner = &self.db.inner;
+        let pin = self.reader.pin().ok()?;
         let mut ahead = self.index;
         // If it cannot be read whether there is more, the scan that goes on tells why.
         if let Ok(more) = ahead.next_chunk(&inner.index, 1, ReadMode::Blocking)
@@ -247,14 +305,20 @@ impl Scan {
         {
             return None;
         }
-        inner.snapshots.lease(&self.snapshot, inner.vfs.now());
+        let own = match &self.reader {
+            Reader::Own(snapshot) => Some(snapshot),
+            Reader::View(_) => None,
+        };
+        inner
+            .snapshots
+            .lease(pin.as_ref().or(own)?, inner.vfs.now());
         inner.request_maintenance();
         Some(
             Cursor {
                 reverse: self.reverse,
                 collection: self.collection,
                 last_id: self.last_id?,
-                snapshot: self.snapshot.ts().0,
+                snapshot: self.reader.ts().0,
             }
             .encode(),
         )

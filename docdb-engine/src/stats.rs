@@ -64,10 +64,23 @@ pub struct DbStats {
     pub blocks_filtered: u64,
     /// How often a run's filter was damaged or could not be read, and the block was read instead.
     pub filters_damaged: u64,
-    /// Snapshots open, cursors' leases included.
+    /// Snapshots open, those of scans, cursors and transactions included.
     pub snapshots: u64,
     /// Age of the oldest of them.
     pub oldest_snapshot: Duration,
+    /// Transactions open.
+    pub transactions_open: u64,
+    /// Bytes in memory for what they have written and read.
+    pub transaction_bytes: u64,
+    /// Transactions committed since the database was opened, those that wrote nothing included.
+    pub transactions_committed: u64,
+    /// Transactions rolled back, by whoever began them or because their commit was refused for another
+    /// reason than the next two.
+    pub transactions_rolled_back: u64,
+    /// Transactions that lost to another commit; each attempt of a repeated one counts.
+    pub transactions_conflicted: u64,
+    /// Transactions whose deadline passed; noticed at their next operation or when they are dropped.
+    pub transactions_expired: u64,
     /// Whether a failed write has ended the database's writing.
     pub poisoned: bool,
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use docdb_types::ErrorKind;
 
 use crate::error::{Error, Result};
-use crate::ops::Committed;
+use crate::ops::{Committed, Ids};
 
 /// A submitted commit, to be waited for or awaited until its outcome is durable.
 ///
@@ -75,6 +75,26 @@ impl CommitTicket {
 
     pub(crate) fn is_refused(&self) -> bool {
         matches!(self.outcome, Some(Err(_)))
+    }
+
+    /// The kind of the error that the commit was refused with.
+    pub(crate) fn refused_with(&self) -> Option<ErrorKind> {
+        match &self.outcome {
+            Some(Err(error)) => Some(error.kind()),
+            _ => None,
+        }
+    }
+
+    /// The answer to the commit of a transaction, whose operations have no positions for the caller.
+    pub(crate) fn of_transaction(mut self) -> CommitTicket {
+        self.outcome = self.outcome.map(|outcome| match outcome {
+            Ok(committed) => Ok(Committed {
+                ids: Ids::many(Vec::new()),
+                ..committed
+            }),
+            Err(error) => Err(error.without_op()),
+        });
+        self
     }
 
     fn settle(&mut self, waited: docdb_wal::Result<()>) -> Result<Committed> {

@@ -37,7 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for id in 1..=5 {
         ts = ts.next();
         let body: Arc<[u8]> = Arc::from(format!("{{\"n\":{id}}}").into_bytes());
-        index.install(Key::new(1, id), ts, Place::Memory(body), ts);
+        index.install(Key::new(1, id), ts, Place::Memory(body), &ts.into());
     }
 
     let checkpoint_ts = ts;
@@ -70,10 +70,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     );
     let run = Run::open(&vfs, &path, identity)?;
     index.publish(Some(Arc::new(run)), checkpoint_ts)?;
-    index.release_retired(checkpoint_ts);
+    index.release_retired(&checkpoint_ts.into());
 
     ts = ts.next();
-    index.install(Key::new(1, 3), ts, Place::Deleted, ts);
+    index.install(Key::new(1, 3), ts, Place::Deleted, &ts.into());
     let (from, to) = (Key::new(1, 0), Key::new(1, u64::MAX));
     let mut scan = index.scan(from, to, Direction::Descending, ts);
     while !scan.is_done() {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use docdb_mvcc::{CommitTs, Current};
+use docdb_mvcc::{CommitTs, Current, Horizon};
 use parking_lot::RwLock;
 
 use crate::delta::DEFAULT_SHARDS;
@@ -57,7 +57,7 @@ pub struct Seen<M, P> {
     pub newest: Option<Version<M, P>>,
     /// The delta that took installs when the look began.
     pub active_delta_id: u64,
-    generation: u64,
+    pub(crate) generation: u64,
 }
 
 impl<M, P> Seen<M, P> {
@@ -112,7 +112,7 @@ impl IndexStats {
 /// with them.
 pub struct Index<M, P> {
     options: IndexOptions,
-    cache: BlockCache,
+    pub(crate) cache: BlockCache,
     /// Taken before any lock of a delta's shard; never held during I/O.
     layers: RwLock<Arc<Layers<M, P>>>,
 }
@@ -133,6 +133,7 @@ impl<M: Resident, P: Pointer> Index<M, P> {
             retired: Vec::new(),
             retired_bound: newest,
             released_bound: newest,
+            gaps: Vec::new(),
             published_id: 0,
             generation: 0,
         };
@@ -152,15 +153,11 @@ impl<M: Resident, P: Pointer> Index<M, P> {
         Arc::clone(&self.layers.read())
     }
 
-    /// Installs a document's new version, and drops its versions that readers at or above
-    /// `prune_below` do not see. `ts` is above everything in the runs and not below any that was
+    /// Installs a document's new version, and drops versions of it that nobody needs by `horizon`. `ts` is above everything in the runs and not below any that was
     /// installed; serialised by the caller.
-    pub fn install(&self, key: Key, ts: CommitTs, place: Place<M, P>, prune_below: CommitTs) {
+    pub fn install(&self, key: Key, ts: CommitTs, place: Place<M, P>, horizon: &Horizon) {
         // Held, so that a freeze does not overtake the install.
-        self.layers
-            .read()
-            .active
-            .install(key, ts, place, prune_below);
+        self.layers.read().active.install(key, ts, place, horizon);
     }
 
     /// The document's newest version, if it was installed since what was last published: its commit,
@@ -337,23 +334,21 @@ impl<M: Resident, P: Pointer> Index<M, P> {
         Ok(())
     }
 
-    /// Drops the replaced layers that no reader at or above `oldest_snapshot_ts` needs. Returns how
-    /// many are dropped, and the numbers of the runs among them, whose files nobody but readers that
-    /// are under way needs any more.
-    pub fn release_retired(&self, oldest_snapshot_ts: CommitTs) -> (usize, Vec<u64>) {
+    /// Drops the replaced layers that nobody needs by `horizon`, and of those that transactions may
+    /// have to find conflicts in, none. Returns how many are dropped, and the numbers of the runs among
+    /// them, whose files nobody but readers that are under way needs any more.
+    pub fn release_retired(&self, horizon: &Horizon) -> (usize, Vec<u64>) {
         let released = {
             let mut layers = self.layers.write();
-            let count = layers
+            if !layers
                 .retired
-                .partition_point(|retired| retired.bound <= oldest_snapshot_ts);
-            if count == 0 {
+                .iter()
+                .any(|retired| retired.is_free(horizon))
+            {
                 return (0, Vec::new());
             }
             let mut next = Layers::clone(&layers);
-            let released: Vec<_> = next.retired.drain(..count).collect();
-            if let Some(last) = released.last() {
-                next.released_bound = next.released_bound.max(last.bound);
-            }
+            let released = next.release(horizon);
             *layers = Arc::new(next);
             released
         };
@@ -370,6 +365,11 @@ impl<M: Resident, P: Pointer> Index<M, P> {
     /// The runs that are read, newest first, without the retired ones.
     pub fn runs(&self) -> Vec<Arc<Run<P>>> {
         self.layers.read().runs.clone()
+    }
+
+    /// Whether snapshots keep anything that was replaced.
+    pub fn has_retired(&self) -> bool {
+        !self.layers.read().retired.is_empty()
     }
 
     /// The runs that were replaced and that snapshots may still need.
@@ -434,13 +434,17 @@ fn check_bound(bound: CommitTs, max_ts: CommitTs) -> Result<()> {
     }
 }
 
-impl<M, P> Layers<M, P> {
+impl<M: Resident, P: Pointer> Layers<M, P> {
     /// Keeps a replaced layer. Bounds never go back, so that the list stays in order; a higher one
     /// only keeps the layer longer.
     fn retire(&mut self, bound: CommitTs, layer: RetiredLayer<M, P>) {
         self.retired_bound = self.retired_bound.max(bound);
         self.retired.push(Retired {
             bound: self.retired_bound,
+            min_ts: match &layer {
+                RetiredLayer::Delta(delta) => delta.min_ts(),
+                RetiredLayer::Run(run) => run.meta().min_ts,
+            },
             layer,
         });
     }

@@ -106,7 +106,7 @@ pub enum Direction {
 
 impl Direction {
     /// Whether `a` comes before `b`.
-    pub(crate) fn is_before<T: Ord>(self, a: T, b: T) -> bool {
+    pub fn is_before<T: Ord>(self, a: T, b: T) -> bool {
         match self {
             Direction::Ascending => a < b,
             Direction::Descending => a > b,
@@ -130,7 +130,7 @@ impl Direction {
     }
 
     /// What is left of `from..=to` after `done` in this order; `None` if nothing.
-    pub(crate) fn rest(self, from: Key, to: Key, done: Key) -> Option<(Key, Key)> {
+    pub fn rest(self, from: Key, to: Key, done: Key) -> Option<(Key, Key)> {
         let (from, to) = match self {
             Direction::Ascending => (done.next()?.max(from), to),
             Direction::Descending => (from, done.previous()?.min(to)),

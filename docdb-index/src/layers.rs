@@ -16,8 +16,11 @@
 //! older was in layers that were replaced along with it, at the same bound, or before, at no higher
 //! one; and whoever asks those asks all that were replaced later, and finds the deletion there.
 //!
-//! Bounds never go back, and what is released is what has the lowest bounds. A reader below a
-//! released bound is told so (`Pruned`).
+//! Bounds never go back, and what is released is what has the lowest bounds, or what nobody who
+//! reads below its bound can see, because all its versions are above their numbers. Such a reader
+//! asks what is left, and misses nothing: a version that it sees, a deletion included, is in a layer
+//! that has a version at or below its number, and is kept. A reader below a released bound, or
+//! between the lowest version and the bound of a layer that was released so, is told (`Pruned`).
 //!
 //! Among equal versions, which are the same version in two places, the newer layer's place is
 //! taken: it was written by a relocation. Of layers that were replaced one may be met first that
@@ -25,7 +28,7 @@
 
 use std::sync::Arc;
 
-use docdb_mvcc::CommitTs;
+use docdb_mvcc::{CommitTs, Horizon};
 
 use crate::{
     BlockCache, Delta, DeltaGet, IndexError, Key, Place, Pointer, ReadMode, Resident, Result, Run,
@@ -46,6 +49,9 @@ pub(crate) struct Layers<M, P> {
     pub(crate) retired_bound: CommitTs,
     /// Readers below this may miss versions that are gone.
     pub(crate) released_bound: CommitTs,
+    /// So may readers from the first of these numbers on and below the second. Ascending, disjoint,
+    /// above `released_bound`, and no more than there are readers that lie between them.
+    pub(crate) gaps: Vec<(CommitTs, CommitTs)>,
     /// The id of the last delta whose contents have left memory for a run; zero if none has.
     pub(crate) published_id: u64,
     /// Grows when runs are added or replaced, which may move what a pointer points to.
@@ -55,7 +61,15 @@ pub(crate) struct Layers<M, P> {
 /// A layer that was replaced, and the number from which readers do without it.
 pub(crate) struct Retired<M, P> {
     pub(crate) bound: CommitTs,
+    /// Its lowest version.
+    pub(crate) min_ts: CommitTs,
     pub(crate) layer: RetiredLayer<M, P>,
+}
+
+impl<M, P> Retired<M, P> {
+    pub(crate) fn is_free(&self, horizon: &Horizon) -> bool {
+        self.bound <= horizon.conflicts_from() && !horizon.needs(self.min_ts, self.bound)
+    }
 }
 
 pub(crate) enum RetiredLayer<M, P> {
@@ -70,6 +84,7 @@ impl<M, P> Clone for Layers<M, P> {
             frozen: self.frozen.clone(),
             runs: self.runs.clone(),
             retired: self.retired.clone(),
+            gaps: self.gaps.clone(),
             ..*self
         }
     }
@@ -83,6 +98,7 @@ impl<M, P> Clone for Retired<M, P> {
         };
         Self {
             bound: self.bound,
+            min_ts: self.min_ts,
             layer,
         }
     }
@@ -90,11 +106,37 @@ impl<M, P> Clone for Retired<M, P> {
 
 impl<M: Resident, P: Pointer> Layers<M, P> {
     pub(crate) fn check_kept(&self, at: CommitTs) -> Result<()> {
-        if at < self.released_bound {
+        let is_gone = |gap: &(CommitTs, CommitTs)| gap.0 <= at && at < gap.1;
+        if at < self.released_bound || self.gaps.iter().any(is_gone) {
             Err(IndexError::Pruned { at })
         } else {
             Ok(())
         }
+    }
+
+    /// Takes out the retired layers that nobody needs.
+    pub(crate) fn release(&mut self, horizon: &Horizon) -> Vec<Retired<M, P>> {
+        let is_free = |retired: &mut Retired<M, P>| retired.is_free(horizon);
+        let released: Vec<_> = self.retired.extract_if(.., is_free).collect();
+        let oldest = horizon.oldest();
+        for retired in &released {
+            if retired.bound <= oldest {
+                self.released_bound = self.released_bound.max(retired.bound);
+            } else if retired.min_ts < retired.bound {
+                self.gaps.push((retired.min_ts, retired.bound));
+            }
+        }
+        self.gaps.retain(|gap| gap.1 > self.released_bound);
+        self.gaps.sort_unstable();
+        // Where nobody reads between two gaps, they may as well be one.
+        self.gaps.dedup_by(|next, gap| {
+            let is_one = !horizon.needs(gap.1, next.0);
+            if is_one {
+                gap.1 = gap.1.max(next.1);
+            }
+            is_one
+        });
+        released
     }
 
     /// The retired layers that a reader at `at` needs.

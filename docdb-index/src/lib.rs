@@ -9,6 +9,7 @@ mod key;
 mod layers;
 mod run;
 mod scan;
+mod since;
 mod version;
 
 pub use below::{Below, InMemory};
@@ -22,4 +23,5 @@ pub use run::{
     RunWriter, Winners, format, merge_runs, parse_run_file_name, run_file_name,
 };
 pub use scan::Scan;
+pub use since::Searched;
 pub use version::{Place, Pointer, Resident, Version};

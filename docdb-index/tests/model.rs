@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use docdb_index::{
     Direction, Index, IndexError, IndexOptions, Key, Lookup, Place, Pointer, ReadMode, Run,
-    RunIdentity, RunWriter, Scan, Seen, merge_runs, run_file_name,
+    RunIdentity, RunWriter, Scan, Searched, Seen, merge_runs, run_file_name,
 };
-use docdb_mvcc::{CommitTs, Current, Snapshot, SnapshotRegistry};
+use docdb_mvcc::{CommitTs, Current, Hold, HoldLimit, Horizon, Snapshot, SnapshotRegistry};
 use docdb_vfs::Vfs;
 use docdb_vfs::sim::SimVfs;
 use proptest::prelude::*;
@@ -46,6 +46,9 @@ enum Op {
     Reveal,
     Snapshot,
     DropSnapshot(usize),
+    /// A transaction begins.
+    Begin,
+    End(usize),
     Freeze,
     Publish,
     /// Merges some adjacent runs.
@@ -77,6 +80,8 @@ fn op() -> impl Strategy<Value = Op> {
         4 => Just(Op::Reveal),
         3 => Just(Op::Snapshot),
         2 => any::<usize>().prop_map(Op::DropSnapshot),
+        2 => Just(Op::Begin),
+        1 => any::<usize>().prop_map(Op::End),
         2 => Just(Op::Freeze),
         2 => Just(Op::Publish),
         1 => (0..3usize, 1..4usize).prop_map(|(skip, count)| Op::Merge { skip, count }),
@@ -121,6 +126,7 @@ struct World {
     next_run: u64,
     moves: u32,
     snapshots: Vec<Snapshot>,
+    transactions: Vec<Hold>,
     scans: Vec<OpenScan>,
     looks: Vec<Seen<Body, At>>,
 }
@@ -146,6 +152,7 @@ impl World {
             next_run: 1,
             moves: 0,
             snapshots: Vec::new(),
+            transactions: Vec::new(),
             scans: Vec::new(),
             looks: Vec::new(),
         }
@@ -161,8 +168,8 @@ impl World {
         live.then_some(*ts)
     }
 
-    fn oldest(&self) -> CommitTs {
-        self.registry.oldest(|| CommitTs(self.visible))
+    fn horizon(&self) -> Horizon {
+        self.registry.horizon(|| CommitTs(self.visible))
     }
 
     fn run_path(&self, number: u64) -> PathBuf {
@@ -190,16 +197,17 @@ impl World {
             Op::Commit(writes) => {
                 self.installed += 1;
                 let ts = self.installed;
-                let oldest = self.oldest();
+                let horizon = self.horizon();
                 for (i, live) in writes {
-                    let key = self.key(i);
+                    // Some are hot, so that they have many versions.
+                    let key = self.key(if i % 4 == 0 { i / 4 % 3 } else { i });
                     let body = || Arc::from(ts.to_le_bytes().as_slice());
                     let place = if live {
                         Place::Memory(body())
                     } else {
                         Place::Deleted
                     };
-                    self.index.install(key, CommitTs(ts), place, oldest);
+                    self.index.install(key, CommitTs(ts), place, &horizon);
                     self.model.insert((key, ts), live);
                 }
             }
@@ -209,6 +217,17 @@ impl World {
                     let visible = CommitTs(self.visible);
                     self.snapshots
                         .push(self.registry.register(Duration::ZERO, || visible));
+                }
+            }
+            Op::Begin => {
+                let visible = CommitTs(self.visible);
+                let limit = HoldLimit::Deadline(Duration::MAX);
+                let begun = self.registry.hold(Duration::ZERO, limit, 3, || visible);
+                self.transactions.extend(begun);
+            }
+            Op::End(i) => {
+                if !self.transactions.is_empty() {
+                    self.transactions.swap_remove(i % self.transactions.len());
                 }
             }
             Op::DropSnapshot(i) => {
@@ -227,7 +246,7 @@ impl World {
             Op::Merge { skip, count } => self.merge(skip, count),
             Op::Relocate(nth) => self.relocate(nth),
             Op::Release => {
-                let (count, numbers) = self.index.release_retired(self.oldest());
+                let (count, numbers) = self.index.release_retired(&self.horizon());
                 assert!(numbers.len() <= count);
                 for number in numbers {
                     self.vfs
@@ -436,7 +455,70 @@ impl World {
         }
     }
 
+    /// Whoever holds nothing is told the truth, or that it is gone.
+    fn check_unheld(&self) {
+        for at in 0..=self.installed {
+            for key in &self.keys {
+                match self.index.get(*key, CommitTs(at), ReadMode::Blocking) {
+                    Ok(Lookup::Found(version)) => {
+                        assert_eq!(Some(version.ts.0), self.expected(*key, at), "{key} at {at}");
+                    }
+                    Ok(Lookup::Absent) => {
+                        assert_eq!(None, self.expected(*key, at), "{key} at {at}");
+                    }
+                    Ok(Lookup::Pruned) => {}
+                    Err(error) => panic!("{key} at {at}: {error}"),
+                }
+            }
+        }
+    }
+
+    /// Transactions learn of every commit since they began, of dropped deletions, too.
+    fn check_transactions(&self) {
+        for transaction in &self.transactions {
+            let since = transaction.ts();
+            let newest = |key: Key| {
+                let mut versions = self.model.range((key, 0)..=(key, u64::MAX));
+                let ts = CommitTs(versions.next_back()?.0.1);
+                (ts > since).then_some(ts)
+            };
+            for key in &self.keys {
+                let found = self.index.newest_since(*key, since, ReadMode::Blocking);
+                assert_eq!(found.expect("kept"), newest(*key), "{key} since {since}");
+                let seen = self.index.look_since(*key, since, ReadMode::Blocking);
+                let seen = seen.expect("kept");
+                if let Some(ts) = newest(*key) {
+                    assert_eq!(seen.newest_ts(), ts, "{key} since {since}");
+                }
+                let live = self.expected(*key, u64::MAX).map(CommitTs);
+                let current = live.map_or(Current::Absent, Current::Present);
+                assert_eq!(seen.current(), current, "{key}");
+            }
+            for (low, high) in [(0, 9), (3, 4), (9, 9)] {
+                let (from, to) = (self.key(low), self.key(high));
+                let (from, to) = (from.min(to), from.max(to));
+                let mut newer = self.keys.iter().filter(|key| (from..=to).contains(*key));
+                let expected = newer.any(|key| newest(*key).is_some());
+                let mut at = from;
+                let found = loop {
+                    let step = self.index.search_since(at, to, since, ReadMode::Blocking);
+                    match step.expect("kept") {
+                        Searched::Found(key, ts) => {
+                            assert!(newest(key) >= Some(ts) && ts > since);
+                            break true;
+                        }
+                        Searched::Through(key) => at = key.next().expect("before the end"),
+                        Searched::Nothing => break false,
+                    }
+                };
+                assert_eq!(found, expected, "{from}..={to} since {since}");
+            }
+        }
+    }
+
     fn check_all(&mut self) {
+        self.check_unheld();
+        self.check_transactions();
         let mut numbers = self.registry.timestamps();
         numbers.push(CommitTs(self.visible));
         for at in numbers {

@@ -130,7 +130,12 @@ fn what_is_not_in_memory_answers_would_block_and_then_goes_on() {
     writer.finish().unwrap();
     let run = Run::open(&vfs, Path::new("/run"), identity).unwrap();
     let index: Index<Arc<[u8]>, At> = Index::new(IndexOptions::default(), vec![Arc::new(run)]);
-    index.install(Key::new(1, 3), CommitTs(6), Place::Deleted, CommitTs(5));
+    index.install(
+        Key::new(1, 3),
+        CommitTs(6),
+        Place::Deleted,
+        &CommitTs(5).into(),
+    );
 
     let at = CommitTs(6);
     let get = |id| index.get(Key::new(1, id), at, ReadMode::NoWait);

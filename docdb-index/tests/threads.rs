@@ -122,8 +122,8 @@ impl World {
                 "{key} before {ts}"
             );
             let place = Place::Memory(Arc::from(ts.to_le_bytes().as_slice()));
-            let oldest = self.registry.oldest(|| self.visible());
-            self.index.install(key, CommitTs(ts), place, oldest);
+            let horizon = self.registry.horizon(|| self.visible());
+            self.index.install(key, CommitTs(ts), place, &horizon);
             // Some commits become visible together.
             if ts % 3 == 0 {
                 self.visible.store(ts, Ordering::SeqCst);
@@ -201,7 +201,7 @@ impl World {
                     .expect("replaced");
             }
             self.index
-                .release_retired(self.registry.oldest(|| self.visible()));
+                .release_retired(&self.registry.horizon(|| self.visible()));
             thread::yield_now();
         }
     }
@@ -254,6 +254,6 @@ fn readers_see_their_snapshot_whatever_happens_beside_them() {
     // With nobody reading, releasing leaves nothing retired.
     world
         .index
-        .release_retired(world.registry.oldest(|| world.visible()));
+        .release_retired(&world.registry.horizon(|| world.visible()));
     assert_eq!(world.index.stats().retired_layers, 0);
 }

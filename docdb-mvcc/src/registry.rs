@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::CommitTs;
+use crate::hold::Held;
+use crate::{CommitTs, Horizon};
 
 /// Most commit numbers that are kept by leases at a time; one more drops the least recently used.
 pub const LEASES_MAX: usize = 1024;
@@ -24,14 +25,19 @@ pub const LEASES_MAX: usize = 1024;
 /// the minimum with. Dropping a snapshot or a lease only raises what `oldest` answers.
 #[derive(Clone, Default)]
 pub struct SnapshotRegistry {
-    shared: Arc<Mutex<State>>,
+    pub(crate) shared: Arc<Mutex<State>>,
 }
 
 #[derive(Default)]
-struct State {
+pub(crate) struct State {
+    /// Those of holds, too.
     open: BTreeMap<CommitTs, Open>,
     open_count: usize,
-    leases: BTreeMap<CommitTs, Lease>,
+    pub(crate) leases: BTreeMap<CommitTs, Lease>,
+    pub(crate) holds: BTreeMap<u64, Held>,
+    pub(crate) next_hold: u64,
+    /// At how many numbers how many holds with a deadline are.
+    pub(crate) transactions: BTreeMap<CommitTs, usize>,
 }
 
 struct Open {
@@ -39,9 +45,9 @@ struct Open {
     since: Duration,
 }
 
-struct Lease {
-    since: Duration,
-    used: Duration,
+pub(crate) struct Lease {
+    pub(crate) since: Duration,
+    pub(crate) used: Duration,
 }
 
 impl State {
@@ -54,7 +60,7 @@ impl State {
         }
     }
 
-    fn open(&mut self, ts: CommitTs, now: Duration) {
+    pub(crate) fn open(&mut self, ts: CommitTs, now: Duration) {
         self.open
             .entry(ts)
             .or_insert(Open {
@@ -63,6 +69,27 @@ impl State {
             })
             .count += 1;
         self.open_count += 1;
+    }
+
+    pub(crate) fn close(&mut self, ts: CommitTs) {
+        self.open_count -= 1;
+        if let Some(open) = self.open.get_mut(&ts) {
+            open.count -= 1;
+            if open.count == 0 {
+                self.open.remove(&ts);
+            }
+        }
+    }
+
+    /// The numbers that are held, ascending; one that is both open and leased twice.
+    fn held(&self) -> impl Iterator<Item = CommitTs> {
+        let mut open = self.open.keys().copied().peekable();
+        let mut leased = self.leases.keys().copied().peekable();
+        std::iter::from_fn(move || match (open.peek(), leased.peek()) {
+            (Some(a), Some(b)) if b < a => leased.next(),
+            (Some(_), _) => open.next(),
+            (None, _) => leased.next(),
+        })
     }
 }
 
@@ -90,6 +117,16 @@ impl SnapshotRegistry {
         let state = self.shared.lock();
         let visible = visible();
         state.oldest().map_or(visible, |ts| ts.min(visible))
+    }
+
+    /// All that somebody reads at or may begin to read at; `visible` is called as in
+    /// [`SnapshotRegistry::register`], and what the [invariant](SnapshotRegistry#invariant) says of
+    /// `oldest` holds for each number.
+    pub fn horizon(&self, visible: impl FnOnce() -> CommitTs) -> Horizon {
+        let state = self.shared.lock();
+        let visible = visible();
+        let conflicts_from = state.transactions.first_key_value().map(|(ts, _)| *ts);
+        Horizon::new(state.held(), visible, conflicts_from)
     }
 
     /// Keeps the snapshot's number after the snapshot is dropped, for a cursor that may come back,
@@ -135,23 +172,33 @@ impl SnapshotRegistry {
         })
     }
 
-    /// Ends the leases that were not used for `max_idle`, and those older than `max_age` used or
-    /// not. Returns how many ended. Open snapshots are not touched.
+    /// Ends the leases and holds that were not used for `max_idle`, those older than `max_age` used or
+    /// not, and the holds whose deadline has come. Returns how many ended. Open snapshots are not
+    /// touched.
     pub fn expire(&self, now: Duration, max_idle: Duration, max_age: Duration) -> usize {
         let mut state = self.shared.lock();
         let before = state.leases.len();
         state.leases.retain(|_, lease| {
             now.saturating_sub(lease.used) < max_idle && now.saturating_sub(lease.since) < max_age
         });
-        before - state.leases.len()
+        before - state.leases.len() + state.expire_holds(now, max_idle, max_age)
     }
 
-    /// Ends the lease on the oldest number, to free what only it keeps. Returns that number.
+    /// Ends the lease, or the hold without a deadline, on the oldest number, to free what only it
+    /// keeps. Returns that number.
     pub fn expire_oldest(&self) -> Option<CommitTs> {
-        self.shared.lock().leases.pop_first().map(|(ts, _)| ts)
+        let mut state = self.shared.lock();
+        let leased = state.leases.first_key_value().map(|(ts, _)| *ts);
+        match state.oldest_hold() {
+            Some((held, id)) if leased.is_none_or(|leased| held < leased) => {
+                state.end_hold(id);
+                Some(held)
+            }
+            _ => state.leases.pop_first().map(|(ts, _)| ts),
+        }
     }
 
-    /// How many snapshots are open, clones included, leases not.
+    /// How many snapshots are open, clones and holds included, leases not.
     pub fn open_count(&self) -> usize {
         self.shared.lock().open_count
     }
@@ -174,13 +221,7 @@ impl SnapshotRegistry {
     /// The numbers that are held, ascending, each once.
     pub fn timestamps(&self) -> Vec<CommitTs> {
         let state = self.shared.lock();
-        let mut all: Vec<_> = state
-            .open
-            .keys()
-            .chain(state.leases.keys())
-            .copied()
-            .collect();
-        all.sort_unstable();
+        let mut all: Vec<_> = state.held().collect();
         all.dedup();
         all
     }
@@ -204,6 +245,14 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// For a number that was opened.
+    pub(crate) fn opened(ts: CommitTs, registry: &SnapshotRegistry) -> Self {
+        Self {
+            ts,
+            registry: registry.clone(),
+        }
+    }
+
     /// The number: what was committed at or below it is seen.
     pub fn ts(&self) -> CommitTs {
         self.ts
@@ -223,14 +272,7 @@ impl Clone for Snapshot {
 
 impl Drop for Snapshot {
     fn drop(&mut self) {
-        let mut state = self.registry.shared.lock();
-        state.open_count -= 1;
-        if let Some(open) = state.open.get_mut(&self.ts) {
-            open.count -= 1;
-            if open.count == 0 {
-                state.open.remove(&self.ts);
-            }
-        }
+        self.registry.shared.lock().close(self.ts);
     }
 }
 

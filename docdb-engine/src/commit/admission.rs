@@ -15,7 +15,7 @@ const ENTRY_BYTES: u64 = 64;
 
 /// The right to install so much. Given back when the commit is installed, and counts there, or was
 /// refused.
-pub(super) struct Permit<'a> {
+pub(crate) struct Permit<'a> {
     inner: &'a Inner,
     bytes: u64,
 }
@@ -34,7 +34,7 @@ impl Inner {
     ///
     /// # Errors
     /// `MemoryLimit`: nothing was changed.
-    pub(super) fn admit(&self, operations: usize, body_bytes: usize) -> Result<Permit<'_>> {
+    pub(crate) fn admit(&self, operations: usize, body_bytes: usize) -> Result<Permit<'_>> {
         let bytes = operations as u64 * ENTRY_BYTES + body_bytes as u64;
         if let Some(permit) = self.try_admit(bytes) {
             return Ok(permit);

@@ -50,7 +50,7 @@ impl Earlier {
             Some((id, highest)) if id == collection.id => Some(highest),
             _ => self.highest_of(collection.id),
         };
-        written.max(collection.installed().1)
+        written.max(collection.highest_taken())
     }
 
     pub(super) fn note(&mut self, key: Key, kind: WriteKind) {

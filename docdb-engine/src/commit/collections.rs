@@ -130,6 +130,7 @@ impl Inner {
 
     fn collection_committed(&self, ticket: docdb_wal::CommitTicket, id: u32) -> CommitTicket {
         let version = ticket.lsn().0;
+        self.transactions.recent.note_catalog(CommitTs(version));
         self.installed_ts.store(version, Ordering::Release);
         let committed = Committed {
             version,

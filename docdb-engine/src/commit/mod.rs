@@ -11,12 +11,13 @@ mod bodies;
 mod bulk;
 mod check;
 mod collections;
+mod recent;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use docdb_index::{Key, Place, ReadMode, Seen};
-use docdb_mvcc::{CommitRules, CommitTs, Current, WriteKind};
+use docdb_mvcc::{CommitTs, Current, WriteKind};
 use docdb_types::ErrorKind;
 use docdb_wal::{Durability, Record};
 use parking_lot::MutexGuard;
@@ -25,19 +26,23 @@ use batch::Earlier;
 use bodies::Bodies;
 
 pub(crate) use bulk::BulkFile;
-use check::check;
+pub(crate) use check::check;
+use check::check_sizes;
+pub(crate) use recent::{Lately, Recent, Watching};
 
 use crate::bulk_files::BulkFiles;
 use crate::collections::Collection;
 use crate::db::{Db, Inner};
 use crate::error::{Error, Result};
-use crate::ops::{Committed, Ids, Precondition, WriteOp};
+use crate::ops::{Committed, Ids, WriteOp};
 use crate::pointer::DocPtr;
 use crate::record::KIND_COMMIT;
 use crate::ticket::CommitTicket;
+use crate::txn::terms::Terms;
+use crate::txn::validate::{Confirmed, Refused};
 
 /// Stands for the version that a commit is about to get.
-const THIS_COMMIT: CommitTs = CommitTs::MAX;
+pub(crate) const THIS_COMMIT: CommitTs = CommitTs::MAX;
 /// A byte that a large commit writes to a data file counts this little for the next checkpoint, which
 /// need not write it again.
 const DATA_BYTES_PER_LOG_BYTE: u64 = 8;
@@ -114,7 +119,7 @@ enum Verdict {
 impl Inner {
     fn submit(&self, ops: &[WriteOp<'_>], durability: Durability) -> CommitTicket {
         let ticket = self
-            .try_submit(ops, durability)
+            .try_submit(ops, durability, None)
             .unwrap_or_else(CommitTicket::failed);
         if ticket.is_refused() {
             self.counters.refused.fetch_add(1, Ordering::Relaxed);
@@ -122,24 +127,49 @@ impl Inner {
         ticket
     }
 
-    fn try_submit(&self, ops: &[WriteOp<'_>], durability: Durability) -> Result<CommitTicket> {
+    /// Submits the writes of a transaction, which were checked when they were made.
+    pub(crate) fn submit_on_terms(
+        &self,
+        ops: &[WriteOp<'_>],
+        durability: Durability,
+        terms: &Terms<'_>,
+    ) -> Result<CommitTicket> {
+        self.try_submit(ops, durability, Some(terms))
+    }
+
+    fn try_submit(
+        &self,
+        ops: &[WriteOp<'_>],
+        durability: Durability,
+        terms: Option<&Terms<'_>>,
+    ) -> Result<CommitTicket> {
         self.check_writable()?;
-        let body_bytes = check(ops)?;
+        let body_bytes = match terms {
+            None => check(ops)?,
+            Some(_) => check_sizes(ops)?,
+        };
         let is_large = body_bytes >= self.options.bulk_bytes_min.max(1);
         // The bodies of a large commit do not stay in memory.
         let resident_bytes = if is_large { 0 } else { body_bytes };
         let mut permit = self.admit(ops.len(), resident_bytes)?;
         let mut planned = Vec::with_capacity(ops.len());
         for (index, op) in ops.iter().enumerate() {
-            match self.plan(op, planned.last(), !is_large) {
+            match self.plan(op, planned.last(), !is_large, terms) {
                 Ok(op) => planned.push(op),
-                Err(error) => return Ok(self.refuse_planning(ops, &planned, error.at_op(index))),
+                Err(error) => {
+                    let error = error.at_op(index);
+                    return Ok(self.refuse_planning(ops, &planned, terms, error));
+                }
             }
         }
-        if is_large && matches!(self.validate(ops, &planned), Verdict::Refused { .. }) {
+        let mut reads = match terms.map_or(Ok(None), |terms| self.check_reads(terms)) {
+            Ok(reads) => reads,
+            Err(refused) => return Ok(self.refused(refused)),
+        };
+        if is_large && matches!(self.validate(ops, &planned, terms), Verdict::Refused { .. }) {
             // Most likely nothing need be written to say so.
             let sequencer = self.sequencer.lock();
-            if let Verdict::Refused { error, rests_on } = self.validate(ops, &planned) {
+            if let Verdict::Refused { error, rests_on } = self.validate(ops, &planned, terms) {
                 drop(sequencer);
                 return Ok(self.refusal(error, rests_on));
             }
@@ -152,7 +182,7 @@ impl Inner {
         loop {
             let mut sequencer = self.sequencer.lock();
             self.check_writable()?;
-            match self.validate(ops, &planned) {
+            match self.validate(ops, &planned, terms) {
                 Verdict::Accepted(accepted) => {
                     if let Bodies::Stored(stored) = &bodies
                         && !stored.fit(accepted.iter().map(|accepted| accepted.key))
@@ -166,6 +196,24 @@ impl Inner {
                             plan.body = resident(op);
                         }
                         continue;
+                    }
+                    match reads.as_ref().map(|reads| reads.confirm(&sequencer)) {
+                        None | Some(Confirmed::Yes) => {}
+                        Some(Confirmed::No(refused)) => {
+                            drop(sequencer);
+                            return Ok(self.refused(refused));
+                        }
+                        Some(Confirmed::Later) => {
+                            drop(sequencer);
+                            match reads.as_mut().map_or(Ok(()), |reads| reads.catch_up()) {
+                                Ok(()) => continue,
+                                Err(refused) => return Ok(self.refused(refused)),
+                            }
+                        }
+                    }
+                    // Last: from here on the answer is the commit's outcome.
+                    if let Some(terms) = terms {
+                        terms.check_time(self.vfs.now())?;
                     }
                     return self.commit(
                         &mut sequencer,
@@ -184,13 +232,11 @@ impl Inner {
                     drop(sequencer);
                     for (index, (op, plan)) in ops.iter().zip(&mut planned).enumerate() {
                         let renewed = if plan.collection.dropped().is_some() {
-                            self.plan(op, None, plan.body.is_some())
+                            self.plan(op, None, plan.body.is_some(), terms)
                                 .map(|renewed| *plan = renewed)
                         } else if plan.seen.is_some() {
-                            self.index
-                                .look(plan.key, ReadMode::Blocking)
+                            self.look(plan.key, terms)
                                 .map(|seen| plan.seen = Some(seen))
-                                .map_err(Error::from)
                         } else {
                             Ok(())
                         };
@@ -209,11 +255,12 @@ impl Inner {
         &self,
         ops: &[WriteOp<'_>],
         planned: &[Planned],
+        terms: Option<&Terms<'_>>,
         error: Error,
     ) -> CommitTicket {
         let verdict = {
             let _sequencer = self.sequencer.lock();
-            self.validate(ops, planned)
+            self.validate(ops, planned, terms)
         };
         match verdict {
             Verdict::Refused { error, rests_on } => self.refusal(error, rests_on),
@@ -226,8 +273,21 @@ impl Inner {
         CommitTicket::new(self.watch(rests_on), Err(error))
     }
 
-    fn installed(&self) -> CommitTs {
+    fn refused(&self, refused: Refused) -> CommitTicket {
+        self.refusal(refused.error, refused.rests_on)
+    }
+
+    pub(crate) fn installed(&self) -> CommitTs {
         CommitTs(self.installed_ts.load(Ordering::Acquire))
+    }
+
+    fn look(&self, key: Key, terms: Option<&Terms<'_>>) -> Result<Seen<Arc<[u8]>, DocPtr>> {
+        let mode = ReadMode::Blocking;
+        let seen = match terms {
+            None => self.index.look(key, mode),
+            Some(terms) => self.index.look_since(key, terms.read_ts, mode),
+        };
+        seen.map_err(Error::from)
     }
 
     /// `before` is the operation before it, most likely one on the same collection.
@@ -236,21 +296,22 @@ impl Inner {
         op: &WriteOp<'_>,
         before: Option<&Planned>,
         resident_body: bool,
+        terms: Option<&Terms<'_>>,
     ) -> Result<Planned> {
         let is_same = |collection: &&Arc<Collection>| {
             collection.name == op.collection && collection.dropped().is_none()
         };
-        let collection = match before.map(|before| &before.collection).filter(is_same) {
-            Some(collection) => Arc::clone(collection),
-            None => self
-                .collections
-                .installed(op.collection)
-                .ok_or_else(|| Error::collection_missing(op.collection))?,
+        let known = before.map(|before| &before.collection).filter(is_same);
+        let collection = match (known, terms) {
+            (Some(collection), _) => Some(Arc::clone(collection)),
+            (None, None) => self.collections.installed(op.collection),
+            (None, Some(terms)) => terms.collection(op.collection),
         };
+        let collection = collection.ok_or_else(|| Error::collection_missing(op.collection))?;
         let key = Key::new(collection.id, op.id);
         let seen = match op.kind {
             WriteKind::Insert => None,
-            _ => Some(self.index.look(key, ReadMode::Blocking)?),
+            _ => Some(self.look(key, terms)?),
         };
         Ok(Planned {
             collection,
@@ -261,12 +322,17 @@ impl Inner {
     }
 
     /// Decides under the sequencer, without I/O.
-    fn validate(&self, ops: &[WriteOp<'_>], planned: &[Planned]) -> Verdict {
+    fn validate(
+        &self,
+        ops: &[WriteOp<'_>],
+        planned: &[Planned],
+        terms: Option<&Terms<'_>>,
+    ) -> Verdict {
         let mut accepted = Vec::with_capacity(ops.len());
         let mut earlier = Earlier::with_capacity(if ops.len() > 1 { ops.len() } else { 0 });
         for (index, (op, plan)) in ops.iter().zip(planned).enumerate() {
             if let Some(dropped) = plan.collection.dropped() {
-                if self.collections.installed(op.collection).is_some() {
+                if terms.is_none() && self.collections.installed(op.collection).is_some() {
                     // Created again meanwhile: it is that one that the name now stands for.
                     return Verdict::LookAgain;
                 }
@@ -283,12 +349,8 @@ impl Inner {
                     match highest.map_or(Some(1), |id| id.checked_add(1)) {
                         Some(id) => key.id = id,
                         None => {
-                            let error = Error::new(
-                                ErrorKind::LimitExceeded,
-                                format!("collection {:?} has no ids left", op.collection),
-                            );
                             return Verdict::Refused {
-                                error: error.at_op(index),
+                                error: Error::no_ids_left(op.collection).at_op(index),
                                 rests_on: self.installed(),
                             };
                         }
@@ -307,19 +369,11 @@ impl Inner {
                     },
                 },
             };
-            let checked = match (op.precondition, current) {
-                // What this batch has written has no version yet that anyone could name.
-                (Precondition::VersionIs(_), Current::Present(THIS_COMMIT)) => {
-                    CommitRules::check(op.kind, Precondition::Absent.into(), current)
-                }
-                (precondition, _) => CommitRules::check(op.kind, precondition.into(), current),
-            };
-            if let Err(refusal) = checked {
-                let error = if current == Current::Present(THIS_COMMIT) {
-                    Error::refused_in_batch(refusal, op.collection, key.id)
-                } else {
-                    Error::refused(refusal, op.collection, key.id)
-                };
+            let on_terms = terms.map_or(Ok(()), |terms| {
+                terms.check_written(rests_on, op.collection, key.id)
+            });
+            let checked = on_terms.and_then(|()| op.check_against(current, key.id));
+            if let Err(error) = checked {
                 let error = error.at_op(index);
                 return Verdict::Refused { error, rests_on };
             }
@@ -355,7 +409,7 @@ impl Inner {
         }
         let guard = InstallGuard(self);
         let ts = CommitTs(ticket.lsn().0);
-        let oldest = self.snapshots.oldest(|| self.visible());
+        let horizon = self.horizon();
         for (index, (plan, accepted)) in planned.iter().zip(accepted).enumerate() {
             let place = match (&plan.body, bodies.stored()) {
                 (Some(body), _) => Place::Memory(Arc::clone(body)),
@@ -366,10 +420,12 @@ impl Inner {
                 Place::Deleted => -1,
                 _ => i64::from(!accepted.existed),
             };
-            self.index.install(accepted.key, ts, place, oldest);
+            self.index.install(accepted.key, ts, place, &horizon);
             plan.collection
-                .record(ts, change, Some(accepted.key.id), oldest);
+                .record(ts, change, Some(accepted.key.id), &horizon);
         }
+        let keys = accepted.iter().map(|accepted| accepted.key);
+        self.transactions.recent.note(ts, keys);
         self.installed_ts.store(ts.0, Ordering::Release);
         std::mem::forget(guard);
         let ids = match accepted {

@@ -1,6 +1,6 @@
 //! 256 consecutive ids of one collection in a delta.
 
-use docdb_mvcc::CommitTs;
+use docdb_mvcc::Horizon;
 
 use super::chain::Chain;
 use crate::{Resident, Version};
@@ -71,7 +71,7 @@ impl<M: Resident, P: Copy> Block<M, P> {
         &mut self,
         slot: u8,
         version: Version<M, P>,
-        prune_below: CommitTs,
+        horizon: &Horizon,
     ) -> Growth {
         let entries_before = self.entries.capacity() * size_of::<Entry<M, P>>();
         match self.position(slot) {
@@ -79,7 +79,7 @@ impl<M: Resident, P: Copy> Block<M, P> {
                 let chain = &mut self.entries[i].chain;
                 let bytes_before = chain.heap_bytes();
                 chain.push(version);
-                chain.prune(prune_below);
+                chain.prune(horizon);
                 Growth {
                     bytes_before,
                     bytes_after: chain.heap_bytes(),

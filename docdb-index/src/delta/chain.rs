@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use docdb_mvcc::CommitTs;
+use docdb_mvcc::{CommitTs, Horizon};
 
 use crate::{Resident, Version};
 
@@ -12,13 +12,29 @@ pub(super) struct Chain<M, P> {
     newest: Version<M, P>,
     /// Oldest first. Most documents have only one version, so that they pay one word for the others.
     older: Option<Box<Older<M, P>>>,
-    /// Whether older versions were dropped. They were all older than the oldest that is left, and
-    /// that one was at or below the bound of the pruning.
-    pruned: bool,
+    /// The lowest version that was dropped from before the oldest that is left; [`CommitTs::MAX`] if
+    /// none was. Readers below it never saw anything here.
+    pruned_from: CommitTs,
+}
+
+/// How many superseded versions are not worth a look at each of them.
+const SWEEP_MIN: usize = 4;
+
+#[derive(Debug)]
+struct Older<M, P> {
+    versions: VecDeque<Superseded<M, P>>,
+    /// At so many versions each of them is looked at: twice what the last look left, so that a
+    /// version is looked at a bounded number of times.
+    sweep_at: usize,
 }
 
 #[derive(Debug)]
-struct Older<M, P>(VecDeque<Version<M, P>>);
+struct Superseded<M, P> {
+    version: Version<M, P>,
+    /// The commit that superseded it: it is what readers below that see. That version may be dropped
+    /// already.
+    until: CommitTs,
+}
 
 /// What a chain has for a reader.
 pub(super) enum ChainGet<'a, M, P> {
@@ -32,7 +48,7 @@ impl<M: Resident, P: Copy> Chain<M, P> {
         Self {
             newest: version,
             older: None,
-            pruned: false,
+            pruned_from: CommitTs::MAX,
         }
     }
 
@@ -45,12 +61,16 @@ impl<M: Resident, P: Copy> Chain<M, P> {
             return ChainGet::Found(&self.newest);
         }
         if let Some(older) = &self.older {
-            let after = older.0.partition_point(|version| version.ts <= at);
-            if let Some(version) = after.checked_sub(1).and_then(|i| older.0.get(i)) {
-                return ChainGet::Found(version);
+            let after = older.versions.partition_point(|old| old.version.ts <= at);
+            if let Some(old) = after.checked_sub(1).and_then(|i| older.versions.get(i)) {
+                return if at < old.until {
+                    ChainGet::Found(&old.version)
+                } else {
+                    ChainGet::Pruned
+                };
             }
         }
-        if self.pruned {
+        if self.pruned_from <= at {
             ChainGet::Pruned
         } else {
             ChainGet::NotHere
@@ -66,29 +86,39 @@ impl<M: Resident, P: Copy> Chain<M, P> {
         );
         let superseded = std::mem::replace(&mut self.newest, version);
         if superseded.ts < self.newest.ts {
-            let older = self
-                .older
-                .get_or_insert_with(|| Box::new(Older(VecDeque::new())));
-            older.0.push_back(superseded);
+            let older = self.older.get_or_insert_with(|| {
+                Box::new(Older {
+                    versions: VecDeque::new(),
+                    sweep_at: SWEEP_MIN,
+                })
+            });
+            older.versions.push_back(Superseded {
+                version: superseded,
+                until: self.newest.ts,
+            });
         }
     }
 
-    /// Drops the versions older than the newest one at or below `below`.
-    pub(super) fn prune(&mut self, below: CommitTs) {
+    /// Drops versions that nobody needs: all those that the oldest reader is past, and those between
+    /// readers as soon as there are as many as those that were needed.
+    pub(super) fn prune(&mut self, horizon: &Horizon) {
         let Some(older) = &mut self.older else { return };
-        let dropped = if self.newest.ts <= below {
-            older.0.len()
-        } else {
-            older
-                .0
-                .partition_point(|version| version.ts <= below)
-                .saturating_sub(1)
-        };
-        if dropped > 0 {
-            older.0.drain(..dropped);
-            self.pruned = true;
+        let oldest = horizon.oldest();
+        let passed = older.versions.partition_point(|old| old.until <= oldest);
+        let lowest = older.versions.front().map(|old| old.version.ts);
+        older.versions.drain(..passed);
+        if older.versions.len() >= older.sweep_at {
+            let is_needed = |old: &Superseded<M, P>| horizon.needs(old.version.ts, old.until);
+            older.versions.retain(is_needed);
+            older.sweep_at = SWEEP_MIN.max(older.versions.len() * 2);
         }
-        if older.0.is_empty() {
+        let left = older.versions.front().map(|old| old.version.ts);
+        if let Some(lowest) = lowest
+            && left != Some(lowest)
+        {
+            self.pruned_from = self.pruned_from.min(lowest);
+        }
+        if left.is_none() {
             self.older = None;
         }
     }
@@ -97,8 +127,12 @@ impl<M: Resident, P: Copy> Chain<M, P> {
     pub(super) fn heap_bytes(&self) -> usize {
         let older = self.older.as_ref().map_or(0, |older| {
             size_of::<Older<M, P>>()
-                + older.0.capacity() * size_of::<Version<M, P>>()
-                + older.0.iter().map(Version::memory_bytes).sum::<usize>()
+                + older.versions.capacity() * size_of::<Superseded<M, P>>()
+                + older
+                    .versions
+                    .iter()
+                    .map(|old| old.version.memory_bytes())
+                    .sum::<usize>()
         });
         self.newest.memory_bytes() + older
     }
@@ -138,14 +172,42 @@ mod tests {
             [1, 2, 5, 8, 99].map(|at| seen(&chain, at)),
             [0, 2, 4, 8, 8].map(Some)
         );
-        chain.prune(CommitTs(1));
-        chain.prune(CommitTs(3));
+        chain.prune(&CommitTs(1).into());
+        chain.prune(&CommitTs(3).into());
         assert_eq!(seen(&chain, 1), Some(0), "nothing was dropped");
-        chain.prune(CommitTs(7));
-        assert_eq!([1, 5].map(|at| seen(&chain, at)), [None, None]);
+        chain.prune(&CommitTs(7).into());
+        assert_eq!([1, 2, 5].map(|at| seen(&chain, at)), [Some(0), None, None]);
         assert_eq!([6, 7, 8].map(|at| seen(&chain, at)), [6, 6, 8].map(Some));
-        chain.prune(CommitTs(8));
+        chain.prune(&CommitTs(8).into());
         assert_eq!([7, 8].map(|at| seen(&chain, at)), [None, Some(8)]);
+        assert!(chain.older.is_none());
+    }
+
+    /// A reader at 3 stays; readers come and go at the newest version.
+    #[test]
+    fn versions_between_two_readers_go() {
+        let registry = docdb_mvcc::SnapshotRegistry::new();
+        let long = registry.register(std::time::Duration::ZERO, || CommitTs(3));
+        let mut chain = Chain::new(version(2));
+        let mut most = 0;
+        for ts in 4..1_000 {
+            let short = registry.register(std::time::Duration::ZERO, || CommitTs(ts - 1));
+            chain.push(version(ts));
+            chain.prune(&registry.horizon(|| CommitTs(ts)));
+            most = most.max(chain.older.as_ref().map_or(0, |older| older.versions.len()));
+            assert_eq!(seen(&chain, 3), Some(2), "the long reader, after {ts}");
+            assert_eq!(seen(&chain, ts - 1), Some(if ts == 4 { 2 } else { ts - 1 }));
+            assert_eq!(seen(&chain, ts), Some(ts));
+            // Who holds nothing is told the truth, or that it is gone; never an older version.
+            for at in [5, ts / 2].into_iter().filter(|at| (4..ts).contains(at)) {
+                assert!([None, Some(at)].contains(&seen(&chain, at)), "{at} of {ts}");
+            }
+            drop(short);
+        }
+        assert!(most <= 2 * SWEEP_MIN, "{most} versions for two readers");
+        drop(long);
+        chain.push(version(1_000));
+        chain.prune(&registry.horizon(|| CommitTs(1_000)));
         assert!(chain.older.is_none());
     }
 

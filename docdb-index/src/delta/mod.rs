@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use ahash::RandomState;
-use docdb_mvcc::CommitTs;
+use docdb_mvcc::{CommitTs, Horizon};
 use parking_lot::RwLock;
 
 use crate::key::BlockKey;
@@ -56,6 +56,7 @@ pub struct Delta<M, P> {
     keys: AtomicUsize,
     blocks: AtomicUsize,
     bytes: AtomicUsize,
+    min_ts: AtomicU64,
     max_ts: AtomicU64,
 }
 
@@ -71,6 +72,7 @@ impl<M: Resident, P: Pointer> Delta<M, P> {
             keys: AtomicUsize::new(0),
             blocks: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
+            min_ts: AtomicU64::new(u64::MAX),
             max_ts: AtomicU64::new(0),
         }
     }
@@ -95,6 +97,11 @@ impl<M: Resident, P: Pointer> Delta<M, P> {
         self.bytes.load(Ordering::Relaxed)
     }
 
+    /// The lowest commit that was installed; [`CommitTs::MAX`] if none was.
+    pub fn min_ts(&self) -> CommitTs {
+        CommitTs(self.min_ts.load(Ordering::Acquire))
+    }
+
     /// The highest commit that was installed; zero if none was.
     pub fn max_ts(&self) -> CommitTs {
         CommitTs(self.max_ts.load(Ordering::Acquire))
@@ -105,10 +112,9 @@ impl<M: Resident, P: Pointer> Delta<M, P> {
         &self.shards[hash as usize & (self.shards.len() - 1)]
     }
 
-    /// Installs a document's new version, then drops those older than its newest one at or below
-    /// `prune_below`, which nobody may read below. `ts` is not below any that was installed; the
-    /// same one again replaces its version.
-    pub fn install(&self, key: Key, ts: CommitTs, place: Place<M, P>, prune_below: CommitTs) {
+    /// Installs a document's new version, then drops versions of it that nobody needs by `horizon`.
+    /// `ts` is not below any that was installed; the same one again replaces its version.
+    pub fn install(&self, key: Key, ts: CommitTs, place: Place<M, P>, horizon: &Horizon) {
         let block_key = key.block();
         let mut is_new_block = false;
         let growth = {
@@ -117,7 +123,7 @@ impl<M: Resident, P: Pointer> Delta<M, P> {
                 is_new_block = true;
                 Block::new()
             });
-            block.install(key.slot(), Version { ts, place }, prune_below)
+            block.install(key.slot(), Version { ts, place }, horizon)
         };
         let overhead = if is_new_block {
             size_of::<Block<M, P>>() + BLOCK_OVERHEAD_BYTES
@@ -131,6 +137,10 @@ impl<M: Resident, P: Pointer> Delta<M, P> {
             .fetch_add(usize::from(growth.is_new_key), Ordering::Relaxed);
         self.blocks
             .fetch_add(usize::from(is_new_block), Ordering::Relaxed);
+        if is_new_block {
+            // Commits come in order, and the first one made a block.
+            self.min_ts.fetch_min(ts.0, Ordering::AcqRel);
+        }
         self.max_ts.fetch_max(ts.0, Ordering::AcqRel);
     }
 

@@ -90,7 +90,7 @@ fn ranges_are_complete_and_ordered_in_both_directions() {
     for round in 0..2 {
         for key in keys.iter().step_by(round + 1) {
             ts += 1;
-            delta.install(*key, CommitTs(ts), stored(ts), CommitTs::ZERO);
+            delta.install(*key, CommitTs(ts), stored(ts), &CommitTs::ZERO.into());
             model.entry(*key).or_default().push(ts);
         }
     }
@@ -141,7 +141,7 @@ fn sorted_newest_yields_each_document_once() {
     let delta = TestDelta::new(1, 16, 7);
     let keys = keys();
     for (ts, key) in (1..).zip(keys.iter().chain(&keys)) {
-        delta.install(*key, CommitTs(ts), stored(ts), CommitTs::ZERO);
+        delta.install(*key, CommitTs(ts), stored(ts), &CommitTs::ZERO.into());
     }
     let bound = keys.len() as u64 + 10;
     let mut newest = delta.sorted_newest(CommitTs(bound));
@@ -172,12 +172,12 @@ fn pruned_is_told_apart_from_not_here() {
     let key = Key::new(1, 1);
     let get = |at| delta.get(key, CommitTs(at));
     assert_eq!((get(9), delta.newest(key)), (DeltaGet::NotHere, None));
-    delta.install(key, CommitTs(3), stored(3), CommitTs(0));
-    delta.install(key, CommitTs(5), Place::Deleted, CommitTs(4));
+    delta.install(key, CommitTs(3), stored(3), &CommitTs(0).into());
+    delta.install(key, CommitTs(5), Place::Deleted, &CommitTs(4).into());
     assert_eq!(get(2), DeltaGet::NotHere);
     assert!(matches!(get(4), DeltaGet::Found(version) if version.ts == CommitTs(3)));
     assert_eq!(delta.newest(key), Some((CommitTs(5), false)));
-    delta.install(key, CommitTs(8), stored(8), CommitTs(6));
+    delta.install(key, CommitTs(8), stored(8), &CommitTs(6).into());
     assert_eq!(get(4), DeltaGet::Pruned);
     assert!(matches!(get(7), DeltaGet::Found(version) if !version.is_live()));
     let chunk = delta.chunk(Key::MIN, Key::MAX, Direction::Ascending, CommitTs(4), 10);
@@ -189,10 +189,15 @@ fn bytes_follow_what_is_held() {
     let delta = TestDelta::new(1, 4, 0);
     let body = |len: usize| Place::Memory(Arc::from(vec![0; len]));
     for (ts, key) in (1..).zip(keys()) {
-        delta.install(key, CommitTs(ts), body(100), CommitTs::ZERO);
+        delta.install(key, CommitTs(ts), body(100), &CommitTs::ZERO.into());
     }
     for ts in 10_000..10_050 {
-        delta.install(Key::new(1, 7), CommitTs(ts), body(1000), CommitTs(0));
+        delta.install(
+            Key::new(1, 7),
+            CommitTs(ts),
+            body(1000),
+            &CommitTs(0).into(),
+        );
     }
     let with_history = delta.bytes();
     assert!(with_history > 50 * 1000 + keys().len() * 100);
@@ -200,7 +205,7 @@ fn bytes_follow_what_is_held() {
         Key::new(1, 7),
         CommitTs(10_050),
         body(1000),
-        CommitTs(10_050),
+        &CommitTs(10_050).into(),
     );
     assert!(delta.bytes() <= with_history - 49 * 1000);
     let recount: usize = delta
