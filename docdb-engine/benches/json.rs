@@ -1,4 +1,5 @@
-//! The check that every document passes, beside what serde_json offers for the same question.
+//! The check that every document passes, beside what serde_json offers for the same question; and
+//! edits of a document.
 
 use std::fmt::Write;
 use std::hint::black_box;
@@ -65,5 +66,26 @@ fn check(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, check);
+fn edit(c: &mut Criterion) {
+    let document = document(1 << 10, 1);
+    let set = br#"[{"op":"set","path":"/score","value":12.5}]"#;
+    let three = br#"[{"op":"set","path":"/score","value":12.5},
+        {"op":"set","path":"/address/city","value":"Paris"},
+        {"op":"insert","path":"/tags/-","value":"new"}]"#;
+    let members = br#"{"score":12.5,"address":{"city":"Paris"},"tags":null}"#;
+    let mut group = c.benchmark_group("edit of 1 KiB, both texts checked");
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("patch, one operation", |b| {
+        b.iter(|| json::patch(black_box(document.as_bytes()), set));
+    });
+    group.bench_function("patch, three operations", |b| {
+        b.iter(|| json::patch(black_box(document.as_bytes()), three));
+    });
+    group.bench_function("merge of three members", |b| {
+        b.iter(|| json::merge(black_box(document.as_bytes()), members));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, check, edit);
 criterion_main!(benches);

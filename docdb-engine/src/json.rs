@@ -1,4 +1,5 @@
-//! The strict JSON check that every document passes before anything is logged.
+//! The strict JSON check that every document passes before anything is logged, and edits of documents
+//! that leave what they do not touch as it was written.
 //!
 //! The engine stores documents byte for byte and never parses them again, so this is the one place
 //! that decides what a document is: RFC 8259 in UTF-8, at most [`JSON_DEPTH_MAX`] levels deep, no
@@ -13,11 +14,21 @@ use std::fmt;
 
 use docdb_types::limits::JSON_DEPTH_MAX;
 
+mod edit;
+mod key;
 mod machine;
+mod merge;
 mod number;
+mod patch;
+mod pointer;
 mod string;
 #[cfg(test)]
 mod tests;
+mod tree;
+mod walk;
+
+pub(crate) use edit::Edit;
+pub use edit::EditError;
 
 /// Where and why a text is not strict JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,6 +152,75 @@ pub fn check(bytes: &[u8]) -> Result<(), JsonError> {
         });
     }
     machine::document(bytes).map_err(JsonError::from)
+}
+
+/// The document after a patch: a list of changes at paths, all or none of them.
+///
+/// ```json
+/// [{"op":"set","path":"/address/city","value":"Paris"},
+///  {"op":"delete","path":"/tags/0"},
+///  {"op":"insert","path":"/tags/-","value":"new"}]
+/// ```
+///
+/// Paths are JSON pointers (RFC 6901) and walk through objects by key and through arrays by index.
+/// `set` replaces what is there, or adds a member, with the objects that are missing on the way;
+/// `insert` puts an element before the one at its index, `-` standing for the end; `delete` takes a
+/// member or an element away. Members of an operation beside `op`, `path` and `value` mean nothing.
+///
+/// What is not touched keeps its bytes.
+///
+/// # Errors
+/// `InvalidJson` for a text that is not strict JSON; `NotAnObject` for a document that is none;
+/// `InvalidPatch` for an empty list, an operation that is not in order, nesting that would become too
+/// deep, and a path through a key that an object has twice; `InvalidPath` for what is no path, leads
+/// through a scalar or to the root, for an index out of range, and for what is missing where it
+/// must not; `TooLarge` for a result of more than 16 MiB; `LimitExceeded` for thousands of changes of
+/// enormous arrays.
+///
+/// ```
+/// use docdb_engine::json::patch;
+///
+/// let changed = patch(
+///     br#"{ "n": 9007199254740993, "tags": ["a"] }"#,
+///     br#"[{"op":"insert","path":"/tags/-","value":"b"}]"#,
+/// );
+/// assert_eq!(changed.unwrap(), br#"{ "n": 9007199254740993, "tags": ["a","b"] }"#);
+/// ```
+pub fn patch(document: &[u8], patch: &[u8]) -> Result<Vec<u8>, EditError> {
+    strict(document, "the document")?;
+    strict(patch, "the patch")?;
+    Edit::patch(patch)?.apply(document)
+}
+
+/// The document after a merge patch (RFC 7396): its members replace those of the document, objects are
+/// merged with objects, and `null` deletes.
+///
+/// What is not touched keeps its bytes. A patch that is not an object takes the document's place.
+///
+/// # Errors
+/// `InvalidJson` for a text that is not strict JSON; `InvalidPatch` for an object of the patch that has
+/// a key twice, and for a key of the patch that the document has twice; `TooLarge` for a result of more
+/// than 16 MiB.
+///
+/// ```
+/// use docdb_engine::json::merge;
+///
+/// let merged = merge(br#"{"a":1.10,"b":2,"c":3}"#, br#"{"b":null,"c":[]}"#);
+/// assert_eq!(merged.unwrap(), br#"{"a":1.10,"c":[]}"#);
+/// ```
+pub fn merge(document: &[u8], patch: &[u8]) -> Result<Vec<u8>, EditError> {
+    strict(document, "the document")?;
+    strict(patch, "the patch")?;
+    Edit::merge(patch).apply(document)
+}
+
+fn strict(text: &[u8], name: &str) -> Result<(), EditError> {
+    check(text).map_err(|error| {
+        EditError::new(
+            docdb_types::ErrorKind::InvalidJson,
+            format!("{name}: {error}"),
+        )
+    })
 }
 
 /// A [`JsonError`] that fits a register, so that what answers with it costs nothing where there is
