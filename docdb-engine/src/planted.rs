@@ -28,6 +28,8 @@ pub enum Bug {
     RelocatedUnchecked,
     /// A compacted data file is removed before the manifest that does without it is durable.
     UnlinkedBeforeManifest,
+    /// A patch is committed though its document has been written since it was read.
+    PatchedUnchecked,
 }
 
 #[cfg(all(feature = "planted-bugs", debug_assertions))]

@@ -1,11 +1,13 @@
 //! What can be said of a commit without a look at the database.
 
-use docdb_mvcc::WriteKind;
+use docdb_mvcc::{CommitRules, Current, WriteKind};
 use docdb_types::{ErrorKind, limits};
 
 use crate::error::{Error, Result};
 use crate::json;
-use crate::ops::WriteOp;
+use crate::ops::{Precondition, WriteOp};
+
+use super::THIS_COMMIT;
 
 /// Checks everything about a commit that needs no look at the database. Returns the bytes of its
 /// documents.
@@ -52,4 +54,23 @@ pub(super) fn check(ops: &[WriteOp<'_>]) -> Result<usize> {
         ));
     }
     Ok(bytes)
+}
+
+impl WriteOp<'_> {
+    /// Whether the write may act on what it finds under its id.
+    pub(crate) fn check_against(&self, current: Current, id: u64) -> Result<()> {
+        let is_own = current == Current::Present(THIS_COMMIT);
+        let precondition = match self.precondition {
+            // What this commit has written has no version yet that anyone could name.
+            Precondition::VersionIs(_) if is_own => Precondition::Absent,
+            precondition => precondition,
+        };
+        CommitRules::check(self.kind, precondition.into(), current).map_err(|refusal| {
+            if is_own {
+                Error::refused_in_batch(refusal, self.collection, id)
+            } else {
+                Error::refused(refusal, self.collection, id)
+            }
+        })
+    }
 }

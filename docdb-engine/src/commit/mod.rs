@@ -11,12 +11,13 @@ mod bodies;
 mod bulk;
 mod check;
 mod collections;
+mod edits;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use docdb_index::{Key, Place, ReadMode, Seen};
-use docdb_mvcc::{CommitRules, CommitTs, Current, WriteKind};
+use docdb_mvcc::{CommitTs, Current, WriteKind};
 use docdb_types::ErrorKind;
 use docdb_wal::{Durability, Record};
 use parking_lot::MutexGuard;
@@ -26,12 +27,14 @@ use bodies::Bodies;
 
 pub(crate) use bulk::BulkFile;
 use check::check;
+pub(crate) use edits::EditQueues;
+use edits::Foreseen;
 
 use crate::bulk_files::BulkFiles;
 use crate::collections::Collection;
 use crate::db::{Db, Inner};
 use crate::error::{Error, Result};
-use crate::ops::{Committed, Ids, Precondition, WriteOp};
+use crate::ops::{Committed, Ids, WriteOp};
 use crate::pointer::DocPtr;
 use crate::record::KIND_COMMIT;
 use crate::ticket::CommitTicket;
@@ -69,8 +72,9 @@ impl Db {
     ///
     /// Error kinds of the ticket, which mean that nothing was written, with the position of the
     /// operation: `InvalidJson`, `TooLarge`, `CollectionNotFound`, `AlreadyExists`, `NotFound`,
-    /// `VersionMismatch`, `LimitExceeded`, `InvalidArgument` (no operation at all); and for all of it:
-    /// `MemoryLimit`, `DiskFull`, `Io`, `Poisoned`, `Closed`.
+    /// `VersionMismatch`, `LimitExceeded`, `InvalidArgument` (no operation at all); of a patch or merge
+    /// also `InvalidPatch`, `InvalidPath`, `NotAnObject`, and `Corrupt` if the document that it is for
+    /// does not verify; and for all of it: `MemoryLimit`, `DiskFull`, `Io`, `Poisoned`, `Closed`.
     pub fn submit(&self, ops: &[WriteOp<'_>]) -> CommitTicket {
         self.inner.submit(ops, self.inner.options.durability)
     }
@@ -113,16 +117,25 @@ enum Verdict {
 
 impl Inner {
     fn submit(&self, ops: &[WriteOp<'_>], durability: Durability) -> CommitTicket {
-        let ticket = self
-            .try_submit(ops, durability)
-            .unwrap_or_else(CommitTicket::failed);
+        let ticket = if ops.iter().any(|op| op.kind.is_edit()) {
+            self.submit_edits(ops, durability)
+        } else {
+            self.try_submit(ops, durability, &[])
+        };
+        let ticket = ticket.unwrap_or_else(CommitTicket::failed);
         if ticket.is_refused() {
             self.counters.refused.fetch_add(1, Ordering::Relaxed);
         }
         ticket
     }
 
-    fn try_submit(&self, ops: &[WriteOp<'_>], durability: Durability) -> Result<CommitTicket> {
+    /// `foreseen` are inserts whose ids others of `ops` rely on.
+    fn try_submit(
+        &self,
+        ops: &[WriteOp<'_>],
+        durability: Durability,
+        foreseen: &[Foreseen],
+    ) -> Result<CommitTicket> {
         self.check_writable()?;
         let body_bytes = check(ops)?;
         let is_large = body_bytes >= self.options.bulk_bytes_min.max(1);
@@ -154,6 +167,10 @@ impl Inner {
             self.check_writable()?;
             match self.validate(ops, &planned) {
                 Verdict::Accepted(accepted) => {
+                    if let Some(missed) = foreseen.iter().find(|id| !id.came_true(&accepted)) {
+                        drop(sequencer);
+                        return Err(missed.error());
+                    }
                     if let Bodies::Stored(stored) = &bodies
                         && !stored.fit(accepted.iter().map(|accepted| accepted.key))
                     {
@@ -307,19 +324,7 @@ impl Inner {
                     },
                 },
             };
-            let checked = match (op.precondition, current) {
-                // What this batch has written has no version yet that anyone could name.
-                (Precondition::VersionIs(_), Current::Present(THIS_COMMIT)) => {
-                    CommitRules::check(op.kind, Precondition::Absent.into(), current)
-                }
-                (precondition, _) => CommitRules::check(op.kind, precondition.into(), current),
-            };
-            if let Err(refusal) = checked {
-                let error = if current == Current::Present(THIS_COMMIT) {
-                    Error::refused_in_batch(refusal, op.collection, key.id)
-                } else {
-                    Error::refused(refusal, op.collection, key.id)
-                };
+            if let Err(error) = op.check_against(current, key.id) {
                 let error = error.at_op(index);
                 return Verdict::Refused { error, rests_on };
             }
