@@ -76,6 +76,16 @@ impl Batch {
         self.encoded(value, |body| WriteOp::insert(collection, body))
     }
 
+    /// Changes parts of a document; see [`RawCollection::patch`](crate::RawCollection::patch).
+    pub fn patch<P: Serialize + ?Sized>(self, collection: &str, id: u64, patch: &P) -> Self {
+        self.encoded(patch, |body| WriteOp::patch(collection, id, body))
+    }
+
+    /// Merges into a document; see [`RawCollection::merge`](crate::RawCollection::merge).
+    pub fn merge<P: Serialize + ?Sized>(self, collection: &str, id: u64, patch: &P) -> Self {
+        self.encoded(patch, |body| WriteOp::merge(collection, id, body))
+    }
+
     /// Deletes a document; `NotFound` if there is none.
     pub fn delete(self, collection: &str, id: u64) -> Self {
         self.op(WriteOp::delete(collection, id))
@@ -99,6 +109,16 @@ impl Batch {
     /// As [`Batch::insert`], the document as JSON text, kept byte for byte.
     pub fn insert_raw(self, collection: &str, json: impl Into<Bytes>) -> Self {
         self.op(WriteOp::insert(collection, json))
+    }
+
+    /// As [`Batch::patch`], the patch as JSON text.
+    pub fn patch_raw(self, collection: &str, id: u64, patch: impl Into<Bytes>) -> Self {
+        self.op(WriteOp::patch(collection, id, patch))
+    }
+
+    /// As [`Batch::merge`], the patch as JSON text.
+    pub fn merge_raw(self, collection: &str, id: u64, patch: impl Into<Bytes>) -> Self {
+        self.op(WriteOp::merge(collection, id, patch))
     }
 
     /// Puts the precondition of these options on the operation that was added last, and their

@@ -28,8 +28,8 @@ use serde::de::DeserializeOwned;
 use tokio::runtime::Runtime;
 
 use crate::{
-    ClientBuilder, CollectionInfo, DatabaseInfo, Document, Error, Result, Versioned, WriteOptions,
-    Written,
+    ClientBuilder, CollectionInfo, DatabaseInfo, Document, Error, RangeDeleted, Result, Versioned,
+    WriteOptions, Written,
 };
 
 /// A blocking [`crate::Client`].
@@ -211,6 +211,25 @@ impl<T> Collection<T> {
         self.runtime.block_on(self.inner.delete(id))
     }
 
+    /// As [`crate::Collection::patch`].
+    pub fn patch<P: Serialize + ?Sized>(&self, id: u64, patch: &P) -> Result<Written> {
+        self.runtime.block_on(self.inner.patch(id, patch))
+    }
+
+    /// As [`crate::Collection::merge`].
+    pub fn merge<P: Serialize + ?Sized>(&self, id: u64, patch: &P) -> Result<Written> {
+        self.runtime.block_on(self.inner.merge(id, patch))
+    }
+
+    /// As [`crate::Collection::delete_range`].
+    pub fn delete_range(
+        &self,
+        ids: impl RangeBounds<u64>,
+        limit: Option<u64>,
+    ) -> Result<RangeDeleted> {
+        self.runtime.block_on(self.inner.delete_range(ids, limit))
+    }
+
     /// As [`crate::Collection::exists`].
     pub fn exists(&self, id: u64) -> Result<bool> {
         self.runtime.block_on(self.inner.exists(id))
@@ -298,6 +317,25 @@ impl RawCollection {
     /// As [`crate::RawCollection::insert`].
     pub fn insert(&self, json: impl Into<Bytes>) -> Result<Written> {
         self.runtime.block_on(self.inner.insert(json))
+    }
+
+    /// As [`crate::RawCollection::patch`].
+    pub fn patch(&self, id: u64, patch: impl Into<Bytes>) -> Result<Written> {
+        self.runtime.block_on(self.inner.patch(id, patch))
+    }
+
+    /// As [`crate::RawCollection::merge`].
+    pub fn merge(&self, id: u64, patch: impl Into<Bytes>) -> Result<Written> {
+        self.runtime.block_on(self.inner.merge(id, patch))
+    }
+
+    /// As [`crate::RawCollection::delete_range`].
+    pub fn delete_range(
+        &self,
+        ids: impl RangeBounds<u64>,
+        limit: Option<u64>,
+    ) -> Result<RangeDeleted> {
+        self.runtime.block_on(self.inner.delete_range(ids, limit))
     }
 
     /// As [`crate::RawCollection::delete`].

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::Stage;
-use crate::{Error, RawCollection, Result, Scan, Versioned, WriteOptions, Written};
+use crate::{Error, RangeDeleted, RawCollection, Result, Scan, Versioned, WriteOptions, Written};
 
 /// A collection of documents of one Rust type. A cheap handle: nothing is sent until a method is
 /// called.
@@ -66,6 +66,25 @@ impl<T> Collection<T> {
     /// Deletes a document; `NotFound` if there is none.
     pub async fn delete(&self, id: u64) -> Result<Written> {
         self.raw.delete(id).await
+    }
+
+    /// Changes parts of a document; see [`RawCollection::patch`].
+    pub async fn patch<P: Serialize + ?Sized>(&self, id: u64, patch: &P) -> Result<Written> {
+        self.raw.patch(id, encode(patch)?).await
+    }
+
+    /// Merges into a document; see [`RawCollection::merge`].
+    pub async fn merge<P: Serialize + ?Sized>(&self, id: u64, patch: &P) -> Result<Written> {
+        self.raw.merge(id, encode(patch)?).await
+    }
+
+    /// Deletes the documents of a range; see [`RawCollection::delete_range`].
+    pub async fn delete_range(
+        &self,
+        ids: impl RangeBounds<u64>,
+        limit: Option<u64>,
+    ) -> Result<RangeDeleted> {
+        self.raw.delete_range(ids, limit).await
     }
 
     /// Whether there is such a document.

@@ -23,6 +23,6 @@ pub use database::{CollectionInfo, Database};
 pub use docdb_ipc::Compacted;
 pub use docdb_types::{DEFAULT_COLLECTION, ErrorClass, ErrorKind};
 pub use error::{Error, Result};
-pub use options::{Versioned, WriteOptions, Written};
+pub use options::{RangeDeleted, Versioned, WriteOptions, Written};
 pub use raw_collection::RawCollection;
 pub use scan::{Document, RawScan, Scan};

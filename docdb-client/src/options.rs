@@ -55,6 +55,18 @@ pub struct Written {
     pub id: u64,
 }
 
+/// What the deletion of a range answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct RangeDeleted {
+    /// How many documents were deleted.
+    pub deleted: u64,
+    /// The version of the commit; `None` if there was nothing to delete.
+    pub version: Option<u64>,
+    /// The next id of the range that holds a document, to go on from; `None` at the end.
+    pub next: Option<u64>,
+}
+
 /// A value and the version that wrote it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Versioned<T> {

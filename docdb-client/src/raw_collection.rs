@@ -7,7 +7,8 @@ use docdb_ipc::{Request, Response, Text, WriteOp};
 use docdb_types::ErrorKind;
 
 use crate::client::{unexpected, unexpected_to_write};
-use crate::{Client, RawScan, Result, Versioned, WriteOptions, Written};
+use crate::scan::inclusive;
+use crate::{Client, RangeDeleted, RawScan, Result, Versioned, WriteOptions, Written};
 
 /// A collection whose documents are read and written as JSON text, byte for byte. A cheap handle:
 /// nothing is sent until a method is called.
@@ -65,6 +66,23 @@ impl RawCollection {
         self.write(WriteOp::insert(self.name.clone(), json)).await
     }
 
+    /// Changes parts of a document: `patch` is a list like
+    /// `[{"op":"set","path":"/address/city","value":"Paris"}]`, with the operations `set`, `delete` and
+    /// `insert` at JSON pointers, all or none of them. What it does not touch keeps its bytes.
+    /// `NotFound` if there is no such document.
+    pub async fn patch(&self, id: u64, patch: impl Into<Bytes>) -> Result<Written> {
+        self.write(WriteOp::patch(self.name.clone(), id, patch))
+            .await
+    }
+
+    /// Merges into a document: members of `patch` replace those of the document, objects are merged with
+    /// objects, and `null` deletes (RFC 7396). What it does not touch keeps its bytes. `NotFound` if
+    /// there is no such document.
+    pub async fn merge(&self, id: u64, patch: impl Into<Bytes>) -> Result<Written> {
+        self.write(WriteOp::merge(self.name.clone(), id, patch))
+            .await
+    }
+
     /// Deletes a document; `NotFound` if there is none.
     pub async fn delete(&self, id: u64) -> Result<Written> {
         self.write(WriteOp::delete(self.name.clone(), id)).await
@@ -114,6 +132,44 @@ impl RawCollection {
         match self.client.call(Request::Count { db, collection }).await? {
             Response::Count(count) => Ok(count),
             other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Deletes the documents whose ids are in the range, in one commit: the lowest ids first, at most
+    /// `limit` (65,536 if there is none, and in any case). The answer says where to go on.
+    pub async fn delete_range(
+        &self,
+        ids: impl RangeBounds<u64>,
+        limit: Option<u64>,
+    ) -> Result<RangeDeleted> {
+        let nothing = RangeDeleted {
+            deleted: 0,
+            version: None,
+            next: None,
+        };
+        let Some((from, to)) = inclusive(&ids) else {
+            return Ok(nothing);
+        };
+        let (db, collection) = self.place();
+        let request = Request::DeleteRange {
+            db,
+            collection,
+            from,
+            to,
+            limit,
+            durability: self.options.durability.clone(),
+        };
+        match self.client.call(request).await? {
+            Response::RangeDeleted {
+                deleted,
+                version,
+                next,
+            } => Ok(RangeDeleted {
+                deleted,
+                version,
+                next,
+            }),
+            other => Err(unexpected_to_write(&other)),
         }
     }
 

@@ -29,6 +29,22 @@ pub struct Document<T> {
     pub value: T,
 }
 
+/// The lowest and the highest id of a range, where it has one; `None` if it holds no id.
+pub(crate) fn inclusive(ids: &impl RangeBounds<u64>) -> Option<(Option<u64>, Option<u64>)> {
+    let from = match ids.start_bound() {
+        Bound::Included(&id) => Some(id),
+        Bound::Excluded(&id) => Some(id.checked_add(1)?),
+        Bound::Unbounded => None,
+    };
+    let to = match ids.end_bound() {
+        Bound::Included(&id) => Some(id),
+        Bound::Excluded(&id) => Some(id.checked_sub(1)?),
+        Bound::Unbounded => None,
+    };
+    let is_empty = from.zip(to).is_some_and(|(from, to)| from > to);
+    (!is_empty).then_some((from, to))
+}
+
 /// A scan whose documents are bytes, in the order of their ids, from one snapshot.
 ///
 /// It is set up by its methods and starts at the first [`RawScan::next`]. It holds at most 1 MiB
@@ -92,22 +108,9 @@ impl RawScan {
         ids: impl RangeBounds<u64>,
     ) -> Self {
         let mut request = docdb_ipc::Scan::new(db, collection, BUFFER_BYTES_MAX);
-        let mut is_empty = false;
-        match ids.start_bound() {
-            Bound::Included(&id) => request.from = Some(id),
-            Bound::Excluded(&u64::MAX) => is_empty = true,
-            Bound::Excluded(&id) => request.from = Some(id + 1),
-            Bound::Unbounded => {}
-        }
-        match ids.end_bound() {
-            Bound::Included(&id) => request.to = Some(id),
-            Bound::Excluded(&0) => is_empty = true,
-            Bound::Excluded(&id) => request.to = Some(id - 1),
-            Bound::Unbounded => {}
-        }
-        if let (Some(from), Some(to)) = (request.from, request.to) {
-            is_empty |= from > to;
-        }
+        let bounds = inclusive(&ids);
+        let is_empty = bounds.is_none();
+        (request.from, request.to) = bounds.unwrap_or_default();
         RawScan {
             client,
             request,

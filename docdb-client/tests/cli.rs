@@ -72,6 +72,81 @@ fn run(mut command: Command, stdin: &[u8]) -> Ran {
 }
 
 #[test]
+fn edits() {
+    let tool = Tool::new();
+    assert_eq!(tool.run(&["patch", "d", "_default", "1", "[]"]).code, 3);
+    tool.ok(&["put", "d", "_default", "1", "{}"]);
+    let patch = r#"[{"op":"set","path":"/a","value":1.10}]"#;
+    assert_eq!(
+        tool.ok(&["patch", "d", "_default", "1", patch]),
+        "OK version=2\n"
+    );
+    let asked = format!("{}\n", serde_json::Value::from(format!("patch{patch}")));
+    assert_eq!(tool.ok(&["get", "d", "_default", "1"]), asked);
+    let merged = tool.run_with(
+        &["merge", "d", "_default", "1", "-", "--if-version", "2"],
+        b"{\"a\":1}\n",
+    );
+    assert_eq!((merged.code, merged.out.as_str()), (0, "OK version=3\n"));
+    assert_eq!(
+        tool.ok(&["get", "d", "_default", "1"]),
+        "\"merge{\\\"a\\\":1}\"\n"
+    );
+    let late = tool.run(&["merge", "d", "_default", "1", "{}", "--if-version", "2"]);
+    assert_eq!(late.code, 3);
+    assert!(late.err.starts_with("ERROR VersionMismatch: "), "{late:?}");
+    assert_eq!(tool.run(&["merge", "d", "_default", "9", "{}"]).code, 3);
+}
+
+#[test]
+fn apply_is_one_commit() {
+    let tool = Tool::new();
+    let lines = concat!(
+        "{\"op\":\"create\",\"id\":1,\"doc\":{\"a\" : 1.10}}\n",
+        "\n",
+        "{\"op\":\"insert\",\"collection\":\"_default\",\"doc\":2}\n",
+        "{\"op\":\"put\",\"id\":9,\"doc\":[],\"if_absent\":true}\n",
+    );
+    let ran = tool.run_with(&["apply", "d", "-"], lines.as_bytes());
+    assert_eq!(
+        (ran.code, ran.out.as_str()),
+        (0, "OK version=1 operations=3\n"),
+        "{ran:?}"
+    );
+    assert_eq!(tool.ok(&["get", "d", "_default", "1"]), "{\"a\" : 1.10}\n");
+    assert_eq!(tool.ok(&["count", "d", "_default"]), "3\n");
+    let lines = concat!(
+        "{\"op\":\"delete\",\"id\":2}\n",
+        "{\"op\":\"merge\",\"id\":9,\"patch\":{\"x\":1},\"if_version\":1}",
+    );
+    let ran = tool.run_with(&["--json", "apply", "d", "-"], lines.as_bytes());
+    assert_eq!(ran.out, "{\"ids\":[2,9],\"version\":2}\n", "{ran:?}");
+
+    // Nothing is written of what fails, and the line is named.
+    let lines = concat!(
+        "{\"op\":\"delete\",\"id\":1}\n",
+        "\n",
+        "{\"op\":\"patch\",\"id\":77,\"patch\":[]}\n",
+        "{\"op\":\"delete\",\"id\":9}\n",
+    );
+    let ran = tool.run_with(&["apply", "d", "-"], lines.as_bytes());
+    assert_eq!((ran.code, ran.out.as_str()), (3, ""));
+    assert!(ran.err.starts_with("ERROR NotFound: line 3: "), "{ran:?}");
+    let ran = tool.run_with(
+        &["apply", "d", "-"],
+        b"{\"op\":\"delete\",\"id\":1}\n{\"op\":\"drop\"}",
+    );
+    assert_eq!(ran.code, 1);
+    assert!(
+        ran.err.starts_with("ERROR InvalidArgument: line 2: "),
+        "{ran:?}"
+    );
+    assert_eq!(tool.run_with(&["apply", "d", "-"], b"\n").code, 1);
+    assert_eq!(tool.run(&["apply", "d", "/missing"]).code, 1);
+    assert_eq!(tool.ok(&["count", "d", "_default"]), "2\n");
+}
+
+#[test]
 fn documents() {
     let tool = Tool::new();
     assert_eq!(tool.ok(&["ping"]), "OK\n");

@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use crate::caches::DocumentCache;
 use crate::checkpoint::Checkpointer;
 use crate::collections::Collections;
-use crate::commit::{BulkFile, Sequencer};
+use crate::commit::{BulkFile, EditQueues, Sequencer};
 use crate::driver::OwnThreads;
 use crate::error::{Error, Result};
 use crate::options::DbOptions;
@@ -46,7 +46,7 @@ pub(crate) type DocIndex = Index<Arc<[u8]>, DocPtr>;
 ///   completely installed: `visible_ts = min(acknowledged_lsn, installed_ts)`;
 /// - only the holder of `sequencer` appends to the log and installs, so both happen in commit order.
 ///
-/// Lock order: that of `upkeep`, `checkpointer` or `bulk`, then `sequencer`, then the log's and the
+/// Lock order: `edit_queues`; that of `upkeep`, `checkpointer` or `bulk`, then `sequencer`, then the log's and the
 /// index's own.
 pub(crate) struct Inner {
     pub(crate) vfs: Arc<dyn Vfs>,
@@ -68,6 +68,8 @@ pub(crate) struct Inner {
     pub(crate) newest_bulk_file: AtomicU32,
     /// The number of the next data file, whoever creates it.
     pub(crate) next_data_file: AtomicU32,
+    /// Held by edits of much contended documents, before anything else.
+    pub(crate) edit_queues: EditQueues,
     pub(crate) sequencer: Mutex<Sequencer>,
     pub(crate) checkpointer: Mutex<Checkpointer>,
     pub(crate) closed: AtomicBool,

@@ -10,6 +10,8 @@ use docdb_types::{ErrorClass, ErrorKind, NameError};
 use docdb_vfs::IoError;
 use docdb_wal::WalError;
 
+use crate::json::EditError;
+
 /// The result of an operation.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -148,6 +150,14 @@ impl Error {
         Error::new(
             ErrorKind::NotFound,
             format!("document {id} of collection {collection:?} does not exist"),
+        )
+    }
+
+    /// A patch or merge that its document refuses.
+    pub(crate) fn edit_refused(error: &EditError, collection: &str, id: u64) -> Error {
+        Error::new(
+            error.kind(),
+            format!("document {id} of collection {collection:?}: {error}"),
         )
     }
 

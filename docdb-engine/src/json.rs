@@ -1,4 +1,5 @@
-//! The strict JSON check that every document passes before anything is logged.
+//! The strict JSON check that every document passes before anything is logged, and edits of documents
+//! that leave what they do not touch as it was written.
 //!
 //! The engine stores documents byte for byte and never parses them again, so this is the one place
 //! that decides what a document is: RFC 8259 in UTF-8, at most [`JSON_DEPTH_MAX`] levels deep, no
@@ -6,16 +7,28 @@
 //! it. Whatever is accepted here parses as a `serde_json::Value` with that crate's default features.
 //!
 //! The checker allocates nothing and does not recurse: its state is a position and one bit for each
-//! open container.
+//! open container. It is on the way of every commit, so it costs a few instructions a byte: positions
+//! are passed by value and stay in registers, strings are walked through 16 bytes at a time.
 
 use std::fmt;
 
 use docdb_types::limits::JSON_DEPTH_MAX;
 
+mod edit;
+mod key;
+mod machine;
+mod merge;
 mod number;
+mod patch;
+mod pointer;
 mod string;
 #[cfg(test)]
 mod tests;
+mod tree;
+mod walk;
+
+pub(crate) use edit::Edit;
+pub use edit::EditError;
 
 /// Where and why a text is not strict JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +84,26 @@ pub enum JsonProblem {
     TrailingData,
 }
 
+impl JsonProblem {
+    const ALL: [JsonProblem; 15] = [
+        JsonProblem::Empty,
+        JsonProblem::NotUtf8,
+        JsonProblem::UnexpectedEnd,
+        JsonProblem::ExpectedValue,
+        JsonProblem::ExpectedKey,
+        JsonProblem::ExpectedColon,
+        JsonProblem::ExpectedCommaOrBracket,
+        JsonProblem::ExpectedCommaOrBrace,
+        JsonProblem::InvalidNumber,
+        JsonProblem::NumberOutOfRange,
+        JsonProblem::ControlCharacter,
+        JsonProblem::InvalidEscape,
+        JsonProblem::LoneSurrogate,
+        JsonProblem::TooDeep,
+        JsonProblem::TrailingData,
+    ];
+}
+
 impl fmt::Display for JsonProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match self {
@@ -118,197 +151,108 @@ pub fn check(bytes: &[u8]) -> Result<(), JsonError> {
             what: JsonProblem::NotUtf8,
         });
     }
-    Scanner { bytes, at: 0 }.document()
+    machine::document(bytes).map_err(JsonError::from)
 }
 
-/// The open containers, the innermost one in the lowest bit: 1 for an object, 0 for an array.
-#[derive(Clone, Copy, Default)]
-struct Containers {
-    kinds: u128,
-    depth: usize,
+/// The document after a patch: a list of changes at paths, all or none of them.
+///
+/// ```json
+/// [{"op":"set","path":"/address/city","value":"Paris"},
+///  {"op":"delete","path":"/tags/0"},
+///  {"op":"insert","path":"/tags/-","value":"new"}]
+/// ```
+///
+/// Paths are JSON pointers (RFC 6901) and walk through objects by key and through arrays by index.
+/// `set` replaces what is there, or adds a member, with the objects that are missing on the way;
+/// `insert` puts an element before the one at its index, `-` standing for the end; `delete` takes a
+/// member or an element away. Members of an operation beside `op`, `path` and `value` mean nothing.
+///
+/// What is not touched keeps its bytes.
+///
+/// # Errors
+/// `InvalidJson` for a text that is not strict JSON; `NotAnObject` for a document that is none;
+/// `InvalidPatch` for an empty list, an operation that is not in order, nesting that would become too
+/// deep, and a path through a key that an object has twice; `InvalidPath` for what is no path, leads
+/// through a scalar or to the root, for an index out of range, and for what is missing where it
+/// must not; `TooLarge` for a result of more than 16 MiB; `LimitExceeded` for thousands of changes of
+/// enormous arrays.
+///
+/// ```
+/// use docdb_engine::json::patch;
+///
+/// let changed = patch(
+///     br#"{ "n": 9007199254740993, "tags": ["a"] }"#,
+///     br#"[{"op":"insert","path":"/tags/-","value":"b"}]"#,
+/// );
+/// assert_eq!(changed.unwrap(), br#"{ "n": 9007199254740993, "tags": ["a","b"] }"#);
+/// ```
+pub fn patch(document: &[u8], patch: &[u8]) -> Result<Vec<u8>, EditError> {
+    strict(document, "the document")?;
+    strict(patch, "the patch")?;
+    Edit::patch(patch)?.apply(document)
 }
 
-const _: () = assert!(JSON_DEPTH_MAX <= u128::BITS as usize);
+/// The document after a merge patch (RFC 7396): its members replace those of the document, objects are
+/// merged with objects, and `null` deletes.
+///
+/// What is not touched keeps its bytes. A patch that is not an object takes the document's place.
+///
+/// # Errors
+/// `InvalidJson` for a text that is not strict JSON; `InvalidPatch` for an object of the patch that has
+/// a key twice, and for a key of the patch that the document has twice; `TooLarge` for a result of more
+/// than 16 MiB.
+///
+/// ```
+/// use docdb_engine::json::merge;
+///
+/// let merged = merge(br#"{"a":1.10,"b":2,"c":3}"#, br#"{"b":null,"c":[]}"#);
+/// assert_eq!(merged.unwrap(), br#"{"a":1.10,"c":[]}"#);
+/// ```
+pub fn merge(document: &[u8], patch: &[u8]) -> Result<Vec<u8>, EditError> {
+    strict(document, "the document")?;
+    strict(patch, "the patch")?;
+    Edit::merge(patch).apply(document)
+}
 
-impl Containers {
-    /// False if one more would be too deep.
-    #[inline]
-    fn push(&mut self, object: bool) -> bool {
-        self.kinds = (self.kinds << 1) | u128::from(object);
-        self.depth += 1;
-        self.depth <= JSON_DEPTH_MAX
-    }
+fn strict(text: &[u8], name: &str) -> Result<(), EditError> {
+    check(text).map_err(|error| {
+        EditError::new(
+            docdb_types::ErrorKind::InvalidJson,
+            format!("{name}: {error}"),
+        )
+    })
+}
 
-    #[inline]
-    fn pop(&mut self) {
-        self.kinds >>= 1;
-        self.depth -= 1;
-    }
+/// A [`JsonError`] that fits a register, so that what answers with it costs nothing where there is
+/// none: the offset, and the problem in the lowest byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Fault(u64);
 
-    #[inline]
-    fn in_object(&self) -> bool {
-        self.kinds & 1 == 1
+/// The offset at which the check goes on.
+type Step = Result<usize, Fault>;
+
+#[cold]
+fn fault<T>(offset: usize, what: JsonProblem) -> Result<T, Fault> {
+    Err(Fault((offset as u64) << 8 | u64::from(what as u8)))
+}
+
+/// The problem at this offset, or that the text ends here.
+#[cold]
+fn fault_or_end<T>(text: &[u8], offset: usize, what: JsonProblem) -> Result<T, Fault> {
+    if offset < text.len() {
+        fault(offset, what)
+    } else {
+        fault(offset, JsonProblem::UnexpectedEnd)
     }
 }
 
-/// A position in a text that is known to be UTF-8.
-struct Scanner<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-type Checked = Result<(), JsonError>;
-
-impl Scanner<'_> {
-    fn document(mut self) -> Checked {
-        let mut open = Containers::default();
-        self.skip_space();
-        if self.peek().is_none() {
-            return self.problem(JsonProblem::Empty);
+impl From<Fault> for JsonError {
+    fn from(Fault(packed): Fault) -> JsonError {
+        let problems = JsonProblem::ALL.iter();
+        let what = problems.copied().find(|what| *what as u8 == packed as u8);
+        JsonError {
+            offset: (packed >> 8) as usize,
+            what: what.unwrap_or(JsonProblem::UnexpectedEnd),
         }
-        loop {
-            // Here a value starts, and white space before it has been skipped.
-            let closed = match self.peek() {
-                Some(b'"') => {
-                    self.string()?;
-                    true
-                }
-                Some(b'-' | b'0'..=b'9') => {
-                    self.number()?;
-                    true
-                }
-                Some(b'{') => {
-                    if !open.push(true) {
-                        return self.problem(JsonProblem::TooDeep);
-                    }
-                    self.at += 1;
-                    self.skip_space();
-                    if self.peek() == Some(b'}') {
-                        self.at += 1;
-                        open.pop();
-                        true
-                    } else {
-                        self.key()?;
-                        false
-                    }
-                }
-                Some(b'[') => {
-                    if !open.push(false) {
-                        return self.problem(JsonProblem::TooDeep);
-                    }
-                    self.at += 1;
-                    self.skip_space();
-                    if self.peek() == Some(b']') {
-                        self.at += 1;
-                        open.pop();
-                        true
-                    } else {
-                        false
-                    }
-                }
-                Some(b't') => self.literal(b"true")?,
-                Some(b'f') => self.literal(b"false")?,
-                Some(b'n') => self.literal(b"null")?,
-                _ => return self.problem_or_end(JsonProblem::ExpectedValue),
-            };
-            if closed && !self.after_value(&mut open)? {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Goes from the end of a value to the start of the next one. False at the end of the text.
-    #[inline]
-    fn after_value(&mut self, open: &mut Containers) -> Result<bool, JsonError> {
-        loop {
-            self.skip_space();
-            if open.depth == 0 {
-                return match self.peek() {
-                    None => Ok(false),
-                    Some(_) => self.problem(JsonProblem::TrailingData),
-                };
-            }
-            match (self.peek(), open.in_object()) {
-                (Some(b','), object) => {
-                    self.at += 1;
-                    self.skip_space();
-                    if object {
-                        self.key()?;
-                    }
-                    return Ok(true);
-                }
-                (Some(b'}'), true) | (Some(b']'), false) => {
-                    self.at += 1;
-                    open.pop();
-                }
-                (_, true) => return self.problem_or_end(JsonProblem::ExpectedCommaOrBrace),
-                (_, false) => return self.problem_or_end(JsonProblem::ExpectedCommaOrBracket),
-            }
-        }
-    }
-
-    /// A key and its colon, and white space around the colon.
-    #[inline]
-    fn key(&mut self) -> Checked {
-        if self.peek() != Some(b'"') {
-            return self.problem_or_end(JsonProblem::ExpectedKey);
-        }
-        self.string()?;
-        self.skip_space();
-        if self.peek() != Some(b':') {
-            return self.problem_or_end(JsonProblem::ExpectedColon);
-        }
-        self.at += 1;
-        self.skip_space();
-        Ok(())
-    }
-
-    /// Always true if it returns, so that it reads as a closed value.
-    fn literal(&mut self, word: &[u8]) -> Result<bool, JsonError> {
-        let rest = self.rest();
-        if rest.starts_with(word) {
-            self.at += word.len();
-            return Ok(true);
-        }
-        let same = rest.iter().zip(word).take_while(|(a, b)| a == b).count();
-        self.at += same;
-        self.problem_or_end(JsonProblem::ExpectedValue)
-    }
-
-    #[inline]
-    fn peek(&self) -> Option<u8> {
-        self.bytes.get(self.at).copied()
-    }
-
-    #[inline]
-    fn rest(&self) -> &[u8] {
-        self.bytes.get(self.at..).unwrap_or_default()
-    }
-
-    #[inline]
-    fn skip_space(&mut self) {
-        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
-            self.at += 1;
-        }
-    }
-
-    /// The problem at this position.
-    #[cold]
-    fn problem<T>(&self, what: JsonProblem) -> Result<T, JsonError> {
-        Err(JsonError {
-            offset: self.at,
-            what,
-        })
-    }
-
-    /// The problem at this position, or that the text ends here.
-    #[cold]
-    fn problem_or_end<T>(&self, what: JsonProblem) -> Result<T, JsonError> {
-        let what = if self.at < self.bytes.len() {
-            what
-        } else {
-            JsonProblem::UnexpectedEnd
-        };
-        self.problem(what)
     }
 }

@@ -19,7 +19,7 @@ use crate::bulk_files::BulkFiles;
 use crate::caches::DocumentCache;
 use crate::checkpoint::Checkpointer;
 use crate::collections::{Collection, Collections};
-use crate::commit::{BulkFile, Sequencer};
+use crate::commit::{BulkFile, EditQueues, Sequencer};
 use crate::db::{Counters, Db, DocIndex, Inner};
 use crate::error::{Error, Result};
 use crate::manifest::{self, MANIFEST, MANIFEST_TEMPORARY, Manifest};
@@ -134,6 +134,7 @@ impl Db {
             next_data_file: AtomicU32::new(bulk_files.next_number(manifest.next_data_file)),
             newest_bulk_file: AtomicU32::new(0),
             bulk: Mutex::new(BulkFile::default()),
+            edit_queues: EditQueues::default(),
             sequencer: Mutex::new(Sequencer::new(replay.next_collection, bulk_files)),
             checkpointer: Mutex::new(Checkpointer::new(manifest)),
             closed: AtomicBool::new(false),

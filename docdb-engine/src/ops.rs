@@ -39,7 +39,7 @@ pub struct WriteOp<'a> {
     pub id: u64,
     /// What the write demands of the current version.
     pub precondition: Precondition,
-    /// The document; a delete ignores it.
+    /// The document; of a patch and a merge what to change; a delete ignores it.
     pub body: &'a [u8],
 }
 
@@ -68,6 +68,16 @@ impl<'a> WriteOp<'a> {
     /// Create or replace `id`.
     pub fn upsert(collection: &'a str, id: u64, body: &'a [u8]) -> WriteOp<'a> {
         WriteOp::new(WriteKind::Upsert, collection, id, body)
+    }
+
+    /// Change parts of `id`, as [`json::patch`](crate::json::patch()) does; it must exist.
+    pub fn patch(collection: &'a str, id: u64, patch: &'a [u8]) -> WriteOp<'a> {
+        WriteOp::new(WriteKind::Patch, collection, id, patch)
+    }
+
+    /// Merge into `id`, as [`json::merge`](crate::json::merge()) does; it must exist.
+    pub fn merge(collection: &'a str, id: u64, patch: &'a [u8]) -> WriteOp<'a> {
+        WriteOp::new(WriteKind::Merge, collection, id, patch)
     }
 
     /// Create under the next id of the collection.

@@ -40,6 +40,8 @@ pub enum Bug {
     BegunAhead,
     /// Versions are dropped though an open snapshot sees them.
     CollectedThoughHeld,
+    /// A patch is committed though its document has been written since it was read.
+    PatchedUnchecked,
 }
 
 #[cfg(all(feature = "planted-bugs", debug_assertions))]

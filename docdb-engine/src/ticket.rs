@@ -97,6 +97,13 @@ impl CommitTicket {
         self
     }
 
+    /// Why nothing was written, if so.
+    pub(crate) fn refusal(&self) -> Option<&Error> {
+        self.outcome
+            .as_ref()
+            .and_then(|outcome| outcome.as_ref().err())
+    }
+
     fn settle(&mut self, waited: docdb_wal::Result<()>) -> Result<Committed> {
         let outcome = self.outcome.take().unwrap_or_else(|| {
             Err(Error::new(

@@ -136,6 +136,28 @@ fn deleted_and_merged() -> Result<(), String> {
     Ok(())
 }
 
+/// A document is written while an edit of it is under way, which has read it and not yet committed.
+fn written_while_edited() -> Result<(), String> {
+    let hooked = Hooked::new(&disk(), "data-");
+    let db = Db::create(hooked.vfs(), dir(), options(), Arc::new(ManualDriver));
+    let db = db.map_err(|e| e.to_string())?;
+    // Large, so that a file is synced in between.
+    let large = format!("{{\"a\":\"{}\"}}", "x".repeat(5_000));
+    let write = |db: &Db, op| db.submit(&[op]).wait().map_err(|e| e.to_string());
+    write(&db, WriteOp::create("_default", 1, large.as_bytes()))?;
+    let writing = db.clone();
+    hooked.hook(move || {
+        let op = WriteOp::update("_default", 1, b"{}");
+        writing.submit(&[op]).wait().unwrap();
+    });
+    write(&db, WriteOp::merge("_default", 1, b"{\"b\":1}"))?;
+    let body = db.read("_default", 1).map_err(|e| e.to_string())?.body;
+    match &*body {
+        b"{\"b\":1}" => Ok(()),
+        _ => Err("an update was lost".into()),
+    }
+}
+
 /// What a test says, also if it panics: a bug may be caught by an assertion.
 fn outcome(test: fn() -> Result<(), String>) -> Result<(), String> {
     let panicked = |_| Err("by a panic".to_owned());
@@ -163,6 +185,7 @@ fn every_planted_bug_is_caught() {
             superseded_while_moved as fn() -> Result<(), String>,
         ),
         (Bug::DeletionDroppedEarly, deleted_and_merged),
+        (Bug::PatchedUnchecked, written_while_edited),
     ] {
         plant(Some(bug));
         let how = outcome(test).expect_err("goes unseen");

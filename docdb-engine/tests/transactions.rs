@@ -23,6 +23,43 @@ fn with(change: impl FnOnce(&mut DbOptions)) -> DbOptions {
 }
 
 #[test]
+fn patches_and_merges_are_made_of_what_the_transaction_sees() {
+    let db = create(&disk()).unwrap();
+    put(&db, 1, r#"{"n":1.10,"tags":[]}"#);
+    put(&db, 2, "[1]");
+    let read = |txn: &mut docdb_engine::Txn, id| {
+        String::from_utf8(txn.read(C, id).unwrap().body.to_vec()).unwrap()
+    };
+    let mut txn = begin(&db);
+    let push = br#"[{"op":"insert","path":"/tags/-","value":"a"}]"#;
+    txn.patch(C, 1, push).unwrap();
+    txn.patch(C, 1, push).unwrap();
+    txn.merge(C, 1, br#"{"m":2}"#).unwrap();
+    let made = r#"{"n":1.10,"tags":["a","a"],"m":2}"#;
+    assert_eq!(read(&mut txn, 1), made);
+    // What is refused changes nothing, and the transaction goes on.
+    assert_eq!(
+        kind(txn.patch(C, 1, br#"[{"op":"delete","path":"/none"}]"#)),
+        ErrorKind::InvalidPath
+    );
+    assert_eq!(kind(txn.patch(C, 1, b"[]")), ErrorKind::InvalidPatch);
+    assert_eq!(kind(txn.patch(C, 2, push)), ErrorKind::NotAnObject);
+    assert_eq!(kind(txn.merge(C, 3, b"{}")), ErrorKind::NotFound);
+    assert_eq!(read(&mut txn, 1), made);
+    txn.commit().wait().unwrap();
+    assert_eq!(&*db.read(C, 1).unwrap().body, made.as_bytes());
+
+    // Made of a document that somebody else has written since: lost.
+    let mut txn = begin(&db);
+    txn.merge(C, 1, br#"{"m":3}"#).unwrap();
+    let other = WriteOp::merge(C, 1, br#"{"other":true}"#);
+    db.submit(&[other]).wait().unwrap();
+    assert_eq!(kind(txn.commit().wait()), ErrorKind::Conflict);
+    let both = r#"{"n":1.10,"tags":["a","a"],"m":2,"other":true}"#;
+    assert_eq!(&*db.read(C, 1).unwrap().body, both.as_bytes());
+}
+
+#[test]
 fn it_sees_its_own_writes_over_its_snapshot_and_nobody_else_does() {
     let db = create(&disk()).unwrap();
     for id in [10, 20, 30, 40] {

@@ -63,6 +63,8 @@ opcodes! {
     Write = 0x30, "write";
     /// Writes many documents.
     Batch = 0x31, "batch";
+    /// Deletes what a range of a collection holds.
+    DeleteRange = 0x32, "delete_range";
     /// Takes a checkpoint.
     Checkpoint = 0x50, "checkpoint";
     /// Gives back the space of what was deleted or replaced.
@@ -96,6 +98,8 @@ opcodes! {
     Written = 0xB0, "written";
     /// The results of a batch.
     BatchDone = 0xB1, "batch_done";
+    /// What a range's deletion has done.
+    RangeDeleted = 0xB2, "range_deleted";
     /// What a compaction has done.
     Compacted = 0xD1, "compacted";
     /// Statistics.

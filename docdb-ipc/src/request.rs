@@ -101,6 +101,23 @@ pub enum Request {
         /// What to write, at most `COMMIT_OPS_MAX`.
         ops: Vec<WriteOp>,
     },
+    /// Deletes the documents of a range in one commit, the lowest ids first. The answer says where to
+    /// go on.
+    DeleteRange {
+        /// The database.
+        db: Text,
+        /// The collection.
+        collection: Text,
+        /// Lowest id, inclusive.
+        from: Option<u64>,
+        /// Highest id, inclusive.
+        to: Option<u64>,
+        /// Most documents to delete; `COMMIT_OPS_MAX` without, and in any case. 0 is refused by the
+        /// server.
+        limit: Option<u64>,
+        /// A durability mode safer than the database's, for this commit alone.
+        durability: Option<Text>,
+    },
     /// Takes a checkpoint of a database.
     Checkpoint {
         /// The database.
@@ -137,6 +154,7 @@ impl Request {
             Request::Scan(_) => Opcode::Scan,
             Request::Write { .. } => Opcode::Write,
             Request::Batch { .. } => Opcode::Batch,
+            Request::DeleteRange { .. } => Opcode::DeleteRange,
             Request::Checkpoint { .. } => Opcode::Checkpoint,
             Request::Compact { .. } => Opcode::Compact,
             Request::Stats { .. } => Opcode::Stats,
@@ -159,6 +177,7 @@ impl Request {
             | Request::Count { db, .. }
             | Request::Write { db, .. }
             | Request::Batch { db, .. }
+            | Request::DeleteRange { db, .. }
             | Request::Checkpoint { db }
             | Request::Compact { db } => Some(db),
             Request::Scan(scan) => Some(&scan.db),
@@ -186,6 +205,7 @@ impl Request {
             | Request::DropCollection { .. }
             | Request::Write { .. }
             | Request::Batch { .. }
+            | Request::DeleteRange { .. }
             | Request::Checkpoint { .. }
             | Request::Compact { .. } => false,
         }
@@ -247,6 +267,10 @@ pub enum WriteKind {
     Delete = 4,
     /// Creates under an id that the server assigns.
     Insert = 5,
+    /// Changes parts of a document that must exist, by a list of operations at paths.
+    Patch = 6,
+    /// Merges into a document that must exist, after RFC 7396.
+    Merge = 7,
 }
 
 impl WriteKind {
@@ -263,6 +287,8 @@ impl WriteKind {
             3 => Some(WriteKind::Upsert),
             4 => Some(WriteKind::Delete),
             5 => Some(WriteKind::Insert),
+            6 => Some(WriteKind::Patch),
+            7 => Some(WriteKind::Merge),
             _ => None,
         }
     }
@@ -275,7 +301,14 @@ impl WriteKind {
             WriteKind::Upsert => "upsert",
             WriteKind::Delete => "delete",
             WriteKind::Insert => "insert",
+            WriteKind::Patch => "patch",
+            WriteKind::Merge => "merge",
         }
+    }
+
+    /// Whether what is written comes of what is there.
+    pub fn is_edit(self) -> bool {
+        matches!(self, WriteKind::Patch | WriteKind::Merge)
     }
 
     pub(crate) fn has_id(self) -> bool {
@@ -312,7 +345,7 @@ pub struct WriteOp {
     pub id: Option<u64>,
     /// What must hold.
     pub precondition: Precondition,
-    /// The document's JSON; empty for a delete.
+    /// The document's JSON; of a patch and a merge what to change; empty for a delete.
     pub body: Bytes,
 }
 
@@ -350,6 +383,16 @@ impl WriteOp {
     /// Creates a document under an id that the server assigns.
     pub fn insert(collection: impl Into<Text>, body: impl Into<Bytes>) -> WriteOp {
         WriteOp::new(WriteKind::Insert, collection.into(), None, body.into())
+    }
+
+    /// Changes parts of a document that must exist.
+    pub fn patch(collection: impl Into<Text>, id: u64, patch: impl Into<Bytes>) -> WriteOp {
+        WriteOp::new(WriteKind::Patch, collection.into(), Some(id), patch.into())
+    }
+
+    /// Merges into a document that must exist.
+    pub fn merge(collection: impl Into<Text>, id: u64, patch: impl Into<Bytes>) -> WriteOp {
+        WriteOp::new(WriteKind::Merge, collection.into(), Some(id), patch.into())
     }
 
     /// The same write under a precondition.

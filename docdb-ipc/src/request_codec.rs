@@ -20,6 +20,11 @@ const SCAN_REVERSE: u32 = 3;
 const SCAN_CURSOR: u32 = 4;
 const SCAN_AT_LATEST: u32 = 5;
 
+const RANGE_FROM: u32 = 0;
+const RANGE_TO: u32 = 1;
+const RANGE_LIMIT: u32 = 2;
+const RANGE_DURABILITY: u32 = 3;
+
 const OP_ID: u32 = 0;
 const OP_SAME_COLLECTION: u32 = 1;
 const OP_VERSION_IS: u32 = 2;
@@ -81,6 +86,21 @@ impl Encode for Request {
                     previous = Some(&op.collection);
                 }
                 fields.text(p, DURABILITY, durability.as_ref())?;
+            }
+            Request::DeleteRange {
+                db,
+                collection,
+                from,
+                to,
+                limit,
+                durability,
+            } => {
+                p.text(db)?;
+                p.text(collection)?;
+                fields.u64(p, RANGE_FROM, *from);
+                fields.u64(p, RANGE_TO, *to);
+                fields.u64(p, RANGE_LIMIT, *limit);
+                fields.text(p, RANGE_DURABILITY, durability.as_ref())?;
             }
             Request::Stats { db } => fields.text(p, STATS_DB, db.as_ref())?,
         }
@@ -187,6 +207,14 @@ pub(crate) fn decode(frame: &Frame) -> Result<Request, DecodeError> {
             Request::Write { db, durability, op }
         }
         Some(Opcode::Batch) => batch(&mut r, &mut present)?,
+        Some(Opcode::DeleteRange) => Request::DeleteRange {
+            db: r.text()?,
+            collection: r.text()?,
+            from: r.opt_u64(present.has(RANGE_FROM))?,
+            to: r.opt_u64(present.has(RANGE_TO))?,
+            limit: r.opt_u64(present.has(RANGE_LIMIT))?,
+            durability: r.opt_text(present.has(RANGE_DURABILITY))?,
+        },
         Some(Opcode::Checkpoint) => Request::Checkpoint { db: r.text()? },
         Some(Opcode::Compact) => Request::Compact { db: r.text()? },
         Some(Opcode::Stats) => Request::Stats {

@@ -55,6 +55,15 @@ pub enum Response {
         /// One result for each operation.
         results: Vec<OpResult>,
     },
+    /// What the deletion of a range has done.
+    RangeDeleted {
+        /// How many documents it has deleted.
+        deleted: u64,
+        /// The commit's version; `None` if there was nothing to delete.
+        version: Option<u64>,
+        /// The next id of the range that holds a document; `None` at the end.
+        next: Option<u64>,
+    },
     /// What a compaction has done.
     Compacted(Compacted),
     /// Statistics as a JSON object.
@@ -77,6 +86,7 @@ impl Response {
             Response::ScanEnd { .. } => Opcode::ScanEnd,
             Response::Written { .. } => Opcode::Written,
             Response::BatchDone { .. } => Opcode::BatchDone,
+            Response::RangeDeleted { .. } => Opcode::RangeDeleted,
             Response::Compacted(_) => Opcode::Compacted,
             Response::Stats(_) => Opcode::StatsAnswer,
         }

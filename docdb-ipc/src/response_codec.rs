@@ -12,6 +12,8 @@ use crate::{
 };
 
 const CURSOR: u32 = 0;
+const RANGE_VERSION: u32 = 0;
+const RANGE_NEXT: u32 = 1;
 const ERROR_VERSION: u32 = 0;
 const ERROR_OP_INDEX: u32 = 1;
 
@@ -95,6 +97,15 @@ impl Encode for Response {
                 for result in results {
                     put_result(p, result)?;
                 }
+            }
+            Response::RangeDeleted {
+                deleted,
+                version,
+                next,
+            } => {
+                p.u64(*deleted);
+                fields.u64(p, RANGE_VERSION, *version);
+                fields.u64(p, RANGE_NEXT, *next);
             }
             Response::Compacted(done) => {
                 p.u64(done.files);
@@ -183,6 +194,11 @@ pub(crate) fn decode(frame: &Frame) -> Result<Response, DecodeError> {
         },
         Some(Opcode::BatchDone) => Response::BatchDone {
             results: list(&mut r, RESULT_BYTES_MIN, COMMIT_OPS_MAX, op_result)?,
+        },
+        Some(Opcode::RangeDeleted) => Response::RangeDeleted {
+            deleted: r.u64()?,
+            version: r.opt_u64(present.has(RANGE_VERSION))?,
+            next: r.opt_u64(present.has(RANGE_NEXT))?,
         },
         Some(Opcode::Compacted) => Response::Compacted(Compacted {
             files: r.u64()?,

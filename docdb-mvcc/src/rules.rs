@@ -30,6 +30,17 @@ pub enum WriteKind {
     Delete,
     /// As create, with an id that the engine assigned.
     Insert,
+    /// As update, with a document that a list of changes makes of the one that is there.
+    Patch,
+    /// As update, with a document that a merge patch makes of the one that is there.
+    Merge,
+}
+
+impl WriteKind {
+    /// Whether what is written comes of what is there.
+    pub fn is_edit(self) -> bool {
+        matches!(self, WriteKind::Patch | WriteKind::Merge)
+    }
 }
 
 /// What a write finds: the newest installed state of the document.
@@ -88,9 +99,9 @@ impl std::error::Error for Refusal {}
 /// | create, insert | exists | any | AlreadyExists |
 /// | create, insert | absent | none, absent | accepted |
 /// | create, insert | absent | version is N | VersionMismatch, found none |
-/// | update, delete | absent | any | NotFound |
-/// | update, delete | exists | none, its version | accepted |
-/// | update, delete | exists | absent, another version | VersionMismatch |
+/// | update, patch, merge, delete | absent | any | NotFound |
+/// | update, patch, merge, delete | exists | none, its version | accepted |
+/// | update, patch, merge, delete | exists | absent, another version | VersionMismatch |
 /// | upsert | absent | none, absent | accepted |
 /// | upsert | absent | version is N | VersionMismatch, found none |
 /// | upsert | exists | none, its version | accepted |
@@ -109,9 +120,10 @@ impl CommitRules {
             (WriteKind::Create | WriteKind::Insert, Current::Present(version)) => {
                 return Err(Refusal::AlreadyExists { version });
             }
-            (WriteKind::Update | WriteKind::Delete, Current::Absent) => {
-                return Err(Refusal::NotFound);
-            }
+            (
+                WriteKind::Update | WriteKind::Patch | WriteKind::Merge | WriteKind::Delete,
+                Current::Absent,
+            ) => return Err(Refusal::NotFound),
             _ => {}
         }
         match (precondition, current) {
@@ -173,6 +185,8 @@ mod tests {
             (WriteKind::Create, creating),
             (WriteKind::Insert, creating),
             (WriteKind::Update, changing),
+            (WriteKind::Patch, changing),
+            (WriteKind::Merge, changing),
             (WriteKind::Delete, changing),
             (WriteKind::Upsert, either),
         ] {

@@ -24,6 +24,8 @@ pub(crate) fn write_op(op: &ipc::WriteOp) -> Result<engine::WriteOp<'_>, Error> 
             ipc::WriteKind::Upsert => engine::WriteKind::Upsert,
             ipc::WriteKind::Delete => engine::WriteKind::Delete,
             ipc::WriteKind::Insert => engine::WriteKind::Insert,
+            ipc::WriteKind::Patch => engine::WriteKind::Patch,
+            ipc::WriteKind::Merge => engine::WriteKind::Merge,
             _ => return Err(unknown("kind of write")),
         },
         collection: &op.collection,

@@ -129,9 +129,11 @@ fn may_run_inline(request: &Request) -> bool {
         | Request::Exists { .. }
         | Request::CreateCollection { .. }
         | Request::DropCollection { .. } => true,
-        Request::Write { op, .. } => op.body.len() <= INLINE_WRITE_BYTES_MAX,
+        // A patch reads its document, which may lie on the device and be large.
+        Request::Write { op, .. } => op.body.len() <= INLINE_WRITE_BYTES_MAX && !op.kind.is_edit(),
         Request::Batch { ops, .. } => {
-            ops.len() <= INLINE_WRITE_OPS_MAX
+            !ops.iter().any(|op| op.kind.is_edit())
+                && ops.len() <= INLINE_WRITE_OPS_MAX
                 && ops.iter().map(|op| op.body.len()).sum::<usize>() <= INLINE_WRITE_BYTES_MAX
         }
         _ => false,
@@ -169,6 +171,28 @@ fn try_blocking(state: &State, request: Request) -> Result<Outcome, Error> {
             Response::Collections(list)
         }
         Request::Count { db, collection } => Response::Count(pool.database(db)?.count(collection)?),
+        Request::DeleteRange {
+            db,
+            collection,
+            from,
+            to,
+            limit,
+            durability,
+        } => {
+            let db = pool.database(db)?;
+            let done = match durability.as_deref() {
+                None => db.delete_range(collection, *from, *to, *limit)?,
+                Some(text) => {
+                    let durability = parse_durability(text)?;
+                    db.delete_range_as(collection, *from, *to, *limit, durability)?
+                }
+            };
+            Response::RangeDeleted {
+                deleted: done.deleted,
+                version: done.version,
+                next: done.next,
+            }
+        }
         Request::Checkpoint { db } => {
             pool.database(db)?.checkpoint()?;
             Response::Ok

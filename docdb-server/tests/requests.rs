@@ -49,6 +49,102 @@ fn documents() {
 }
 
 #[test]
+fn edits_and_ranges() {
+    let server = TestServer::start();
+    let mut client = server.connect();
+    client.create_database("db");
+    client.write(
+        "db",
+        WriteOp::create(COLL, 1, r#"{ "n": 9007199254740993, "l": [] }"#),
+    );
+    let push = r#"[{"op":"insert","path":"/l/-","value":1.10}]"#;
+    let (version, id) = client.write("db", WriteOp::patch(COLL, 1, push));
+    assert_eq!(id, 1);
+    assert_eq!(
+        client.read("db", COLL, 1),
+        r#"{ "n": 9007199254740993, "l": [1.10] }"#
+    );
+    let merge = WriteOp::merge(COLL, 1, r#"{"l":null}"#);
+    client.write("db", merge.clone().when(Precondition::VersionIs(version)));
+    assert_eq!(client.read("db", COLL, 1), r#"{ "n": 9007199254740993 }"#);
+    for (op, kind) in [
+        (
+            merge.when(Precondition::VersionIs(version)),
+            ErrorKind::VersionMismatch,
+        ),
+        (WriteOp::merge(COLL, 2, "{}"), ErrorKind::NotFound),
+        (WriteOp::patch(COLL, 1, "[]"), ErrorKind::InvalidPatch),
+        (WriteOp::patch(COLL, 1, "["), ErrorKind::InvalidJson),
+        (WriteOp::patch(COLL, 1, push), ErrorKind::InvalidPath),
+    ] {
+        assert_eq!(client.error(&write("db", op)), kind);
+    }
+    let batch = |mode| Request::Batch {
+        db: "db".into(),
+        mode,
+        durability: None,
+        ops: vec![
+            WriteOp::merge(COLL, 1, r#"{"l":[]}"#),
+            WriteOp::patch(COLL, 1, push),
+            WriteOp::patch(COLL, 1, r#"[{"op":"delete","path":"/x"}]"#),
+        ],
+    };
+    for mode in [BatchMode::Atomic, BatchMode::Independent] {
+        let Response::BatchDone { results } = client.call(&batch(mode)) else {
+            panic!("no results");
+        };
+        let atomic = mode == BatchMode::Atomic;
+        assert_eq!(matches!(results[0], OpResult::Ok { .. }), !atomic);
+        assert!(matches!(&results[2], OpResult::Err(e) if e.kind() == ErrorKind::InvalidPath));
+        let expected = if atomic { "" } else { r#","l":[1.10]"# };
+        let expected = format!(r#"{{ "n": 9007199254740993{expected} }}"#);
+        assert_eq!(client.read("db", COLL, 1), expected);
+    }
+
+    for id in 2..=10 {
+        client.write("db", WriteOp::create(COLL, id, "1"));
+    }
+    let range = |limit, durability: Option<&str>| Request::DeleteRange {
+        db: "db".into(),
+        collection: COLL.into(),
+        from: Some(3),
+        to: Some(9),
+        limit,
+        durability: durability.map(Into::into),
+    };
+    let deleted = |response| match response {
+        Response::RangeDeleted {
+            deleted,
+            version,
+            next,
+        } => (deleted, version.is_some(), next),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(
+        client.error(&range(Some(0), None)),
+        ErrorKind::InvalidArgument
+    );
+    assert_eq!(
+        client.error(&range(None, Some("often"))),
+        ErrorKind::InvalidArgument
+    );
+    assert_eq!(
+        deleted(client.call(&range(Some(5), None))),
+        (5, true, Some(8))
+    );
+    assert_eq!(
+        deleted(client.call(&range(None, Some("always")))),
+        (2, true, None)
+    );
+    assert_eq!(deleted(client.call(&range(None, None))), (0, false, None));
+    let count = Request::Count {
+        db: "db".into(),
+        collection: COLL.into(),
+    };
+    assert_eq!(client.call(&count), Response::Count(3));
+}
+
+#[test]
 fn refused_writes() {
     let server = TestServer::start();
     let mut client = server.connect();

@@ -311,13 +311,22 @@ impl Database {
                 let message = format!("document {id} exists");
                 return Err(WireError::new(ErrorKind::AlreadyExists, message));
             }
-            (WriteKind::Update | WriteKind::Delete, None) => return Err(not_found(id)),
+            (WriteKind::Update | WriteKind::Patch | WriteKind::Merge | WriteKind::Delete, None) => {
+                return Err(not_found(id));
+            }
             _ => {}
         }
         if op.kind == WriteKind::Delete {
             collection.documents.remove(&id);
         } else {
-            collection.documents.insert(id, (version, op.body.clone()));
+            let mut body = op.body.clone();
+            if op.kind.is_edit() {
+                // Not made: what was asked for takes the document's place.
+                let asked = [op.kind.name().as_bytes(), &body].concat();
+                let text = String::from_utf8_lossy(&asked).into_owned();
+                body = serde_json::Value::from(text).to_string().into();
+            }
+            collection.documents.insert(id, (version, body));
         }
         collection.id_max = collection.id_max.max(Some(id));
         Ok(id)

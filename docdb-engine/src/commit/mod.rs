@@ -11,6 +11,7 @@ mod bodies;
 mod bulk;
 mod check;
 mod collections;
+mod edits;
 mod recent;
 
 use std::sync::Arc;
@@ -28,6 +29,8 @@ use bodies::Bodies;
 pub(crate) use bulk::BulkFile;
 pub(crate) use check::check;
 use check::check_sizes;
+pub(crate) use edits::EditQueues;
+use edits::Foreseen;
 pub(crate) use recent::{Lately, Recent, Watching};
 
 use crate::bulk_files::BulkFiles;
@@ -74,8 +77,9 @@ impl Db {
     ///
     /// Error kinds of the ticket, which mean that nothing was written, with the position of the
     /// operation: `InvalidJson`, `TooLarge`, `CollectionNotFound`, `AlreadyExists`, `NotFound`,
-    /// `VersionMismatch`, `LimitExceeded`, `InvalidArgument` (no operation at all); and for all of it:
-    /// `MemoryLimit`, `DiskFull`, `Io`, `Poisoned`, `Closed`.
+    /// `VersionMismatch`, `LimitExceeded`, `InvalidArgument` (no operation at all); of a patch or merge
+    /// also `InvalidPatch`, `InvalidPath`, `NotAnObject`, and `Corrupt` if the document that it is for
+    /// does not verify; and for all of it: `MemoryLimit`, `DiskFull`, `Io`, `Poisoned`, `Closed`.
     pub fn submit(&self, ops: &[WriteOp<'_>]) -> CommitTicket {
         self.inner.submit(ops, self.inner.options.durability)
     }
@@ -118,9 +122,12 @@ enum Verdict {
 
 impl Inner {
     fn submit(&self, ops: &[WriteOp<'_>], durability: Durability) -> CommitTicket {
-        let ticket = self
-            .try_submit(ops, durability, None)
-            .unwrap_or_else(CommitTicket::failed);
+        let ticket = if ops.iter().any(|op| op.kind.is_edit()) {
+            self.submit_edits(ops, durability)
+        } else {
+            self.try_submit(ops, durability, &[], None)
+        };
+        let ticket = ticket.unwrap_or_else(CommitTicket::failed);
         if ticket.is_refused() {
             self.counters.refused.fetch_add(1, Ordering::Relaxed);
         }
@@ -134,13 +141,15 @@ impl Inner {
         durability: Durability,
         terms: &Terms<'_>,
     ) -> Result<CommitTicket> {
-        self.try_submit(ops, durability, Some(terms))
+        self.try_submit(ops, durability, &[], Some(terms))
     }
 
+    /// `foreseen` are inserts whose ids others of `ops` rely on.
     fn try_submit(
         &self,
         ops: &[WriteOp<'_>],
         durability: Durability,
+        foreseen: &[Foreseen],
         terms: Option<&Terms<'_>>,
     ) -> Result<CommitTicket> {
         self.check_writable()?;
@@ -184,6 +193,10 @@ impl Inner {
             self.check_writable()?;
             match self.validate(ops, &planned, terms) {
                 Verdict::Accepted(accepted) => {
+                    if let Some(missed) = foreseen.iter().find(|id| !id.came_true(&accepted)) {
+                        drop(sequencer);
+                        return Err(missed.error());
+                    }
                     if let Bodies::Stored(stored) = &bodies
                         && !stored.fit(accepted.iter().map(|accepted| accepted.key))
                     {

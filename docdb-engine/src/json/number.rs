@@ -5,7 +5,7 @@
 //! ten and so can overflow a little below the largest `f64`. Both are only worked out for numbers
 //! between 1e308 and 1e309: below, both are finite; above, neither is.
 
-use super::{Checked, JsonProblem, Scanner};
+use super::{JsonProblem, Step, fault, fault_or_end};
 
 /// Numbers with at most this many integer digits and an exponent of at most two digits are below
 /// 1e300 and need no closer look.
@@ -19,62 +19,71 @@ const F64_DECADE_MAX: i64 = 308;
 /// leading zeros would make up for them.
 const EXPONENT_MAX: i64 = i32::MAX as i64;
 
-impl Scanner<'_> {
-    /// A number, from its sign or first digit to past its last.
-    #[inline]
-    pub(super) fn number(&mut self) -> Checked {
-        let start = self.at;
-        if self.peek() == Some(b'-') {
-            self.at += 1;
+/// A number, from `first`, its sign or first digit, to past its last.
+#[inline]
+pub(super) fn number(text: &[u8], start: usize, first: u8) -> Step {
+    let integer = start + usize::from(first == b'-');
+    let mut at = digits(text, integer);
+    let integer_digits = at - integer;
+    if integer_digits != 1 {
+        if integer_digits == 0 {
+            return fault_or_end(text, at, JsonProblem::InvalidNumber);
         }
-        let integer_digits = match self.peek() {
-            Some(b'0') => {
-                self.at += 1;
-                if let Some(b'0'..=b'9') = self.peek() {
-                    return self.problem(JsonProblem::InvalidNumber);
-                }
-                1
-            }
-            _ => self.digits()?,
-        };
-        if self.peek() == Some(b'.') {
-            self.at += 1;
-            self.digits()?;
+        if text.get(integer) == Some(&b'0') {
+            return fault(integer + 1, JsonProblem::InvalidNumber);
         }
-        let mut exponent_digits = 0;
-        if let Some(b'e' | b'E') = self.peek() {
-            self.at += 1;
-            if let Some(b'+' | b'-') = self.peek() {
-                self.at += 1;
-            }
-            exponent_digits = self.digits()?;
-        }
-        if integer_digits > INTEGER_DIGITS_PLAIN || exponent_digits > EXPONENT_DIGITS_PLAIN {
-            let text = self.bytes.get(start..self.at).unwrap_or_default();
-            if !is_finite(text) {
-                self.at = start;
-                return self.problem(JsonProblem::NumberOutOfRange);
-            }
-        }
-        Ok(())
     }
+    let mut next = text.get(at);
+    if next == Some(&b'.') {
+        let fraction = at + 1;
+        at = digits(text, fraction);
+        if at == fraction {
+            return fault_or_end(text, at, JsonProblem::InvalidNumber);
+        }
+        next = text.get(at);
+    }
+    if let Some(b'e' | b'E') = next {
+        return exponent(text, start, integer_digits, at + 1);
+    }
+    if integer_digits > INTEGER_DIGITS_PLAIN {
+        return in_range(text, start, at);
+    }
+    Ok(at)
+}
 
-    /// At least one digit; how many.
-    #[inline]
-    fn digits(&mut self) -> Result<usize, super::JsonError> {
-        let start = self.at;
-        while let Some(b'0'..=b'9') = self.peek() {
-            self.at += 1;
-        }
-        if self.at == start {
-            return self.problem_or_end(JsonProblem::InvalidNumber);
-        }
-        Ok(self.at - start)
+/// The rest of the number that starts at `start`, from behind the letter of its exponent.
+fn exponent(text: &[u8], start: usize, integer_digits: usize, at: usize) -> Step {
+    let exponent = at + usize::from(matches!(text.get(at), Some(b'+' | b'-')));
+    let at = digits(text, exponent);
+    if at == exponent {
+        return fault_or_end(text, at, JsonProblem::InvalidNumber);
+    }
+    if integer_digits > INTEGER_DIGITS_PLAIN || at - exponent > EXPONENT_DIGITS_PLAIN {
+        return in_range(text, start, at);
+    }
+    Ok(at)
+}
+
+/// Past the number between `start` and `end`, if it stays finite.
+#[cold]
+fn in_range(text: &[u8], start: usize, end: usize) -> Step {
+    if is_finite(text.get(start..end).unwrap_or_default()) {
+        Ok(end)
+    } else {
+        fault(start, JsonProblem::NumberOutOfRange)
     }
 }
 
+/// Past the digits from `at` on.
+#[inline]
+fn digits(text: &[u8], mut at: usize) -> usize {
+    while let Some(b'0'..=b'9') = text.get(at) {
+        at += 1;
+    }
+    at
+}
+
 /// Whether a number, already known to be well formed, stays finite.
-#[cold]
 fn is_finite(text: &[u8]) -> bool {
     let digits_end = text
         .iter()

@@ -11,6 +11,7 @@ use super::write_set::WRITE_BYTES;
 use super::{End, Txn};
 use crate::commit::{THIS_COMMIT, check};
 use crate::error::{Error, Result};
+use crate::json::Edit;
 use crate::ops::{Committed, Ids, WriteOp};
 use crate::snapshot::now;
 use crate::ticket::CommitTicket;
@@ -60,6 +61,22 @@ impl Txn {
     /// As `write`.
     pub fn insert(&mut self, collection: &str, body: &[u8]) -> Result<u64> {
         self.write(&WriteOp::insert(collection, body))
+    }
+
+    /// As [`Txn::write`] of [`WriteOp::patch`].
+    ///
+    /// # Errors
+    /// As `write`; `InvalidPatch`, `InvalidPath`, `NotAnObject`.
+    pub fn patch(&mut self, collection: &str, id: u64, patch: &[u8]) -> Result<()> {
+        self.write(&WriteOp::patch(collection, id, patch)).map(drop)
+    }
+
+    /// As [`Txn::write`] of [`WriteOp::merge`].
+    ///
+    /// # Errors
+    /// As `write`.
+    pub fn merge(&mut self, collection: &str, id: u64, merge: &[u8]) -> Result<()> {
+        self.write(&WriteOp::merge(collection, id, merge)).map(drop)
     }
 
     /// As [`Txn::write`] of [`WriteOp::delete`].
@@ -113,9 +130,28 @@ impl Txn {
             }
             return Err(error);
         }
+        let edited;
+        let body = if op.kind.is_edit() {
+            edited = self.edit(op)?;
+            Some(edited.as_slice())
+        } else {
+            body
+        };
         self.check_limits(Some(key), existed, body)?;
         self.put(&collection, key, existed, body)?;
         Ok(op.id)
+    }
+
+    /// What a patch or a merge makes of the document, as the transaction sees it. That nobody else has
+    /// written it is asked of every write when the transaction commits.
+    fn edit(&mut self, op: &WriteOp<'_>) -> Result<Vec<u8>> {
+        let refused = |error| Error::edit_refused(&error, op.collection, op.id);
+        let edit = match op.kind {
+            WriteKind::Patch => Edit::patch(op.body).map_err(refused)?,
+            _ => Edit::merge(op.body),
+        };
+        let base = self.read(op.collection, op.id)?;
+        edit.apply(&base.body).map_err(refused)
     }
 
     fn check_limits(&self, key: Option<Key>, existed: bool, body: Option<&[u8]>) -> Result<()> {

@@ -35,7 +35,7 @@ fn precondition() -> impl Strategy<Value = Precondition> {
 pub(crate) fn write_op() -> impl Strategy<Value = WriteOp> {
     // Few collections, so that neighbours share one.
     let collection = prop_oneof!["a|b".prop_map(Text::from), text()];
-    (1u8..=5, collection, any::<u64>(), precondition(), body()).prop_map(
+    (1u8..=7, collection, any::<u64>(), precondition(), body()).prop_map(
         |(kind, collection, id, precondition, body)| {
             let op = match WriteKind::from_code(kind).expect("valid") {
                 WriteKind::Create => WriteOp::create(collection, id, body),
@@ -43,6 +43,8 @@ pub(crate) fn write_op() -> impl Strategy<Value = WriteOp> {
                 WriteKind::Upsert => WriteOp::upsert(collection, id, body),
                 WriteKind::Delete => WriteOp::delete(collection, id),
                 WriteKind::Insert => WriteOp::insert(collection, body),
+                WriteKind::Patch => WriteOp::patch(collection, id, body),
+                WriteKind::Merge => WriteOp::merge(collection, id, body),
                 other => panic!("{other:?}"),
             };
             op.when(precondition)
@@ -73,6 +75,20 @@ fn scan() -> impl Strategy<Value = Scan> {
             cursor,
             at_latest,
             credit_bytes,
+        },
+    )
+}
+
+fn delete_range() -> impl Strategy<Value = Request> {
+    let range = any::<[Option<u64>; 3]>();
+    (text(), text(), range, option::of(text())).prop_map(
+        |(db, collection, [from, to, limit], durability)| Request::DeleteRange {
+            db,
+            collection,
+            from,
+            to,
+            limit,
+            durability,
         },
     )
 }
@@ -119,6 +135,7 @@ pub(crate) fn request() -> impl Strategy<Value = Request> {
                 ops
             }
         ),
+        delete_range(),
         text().prop_map(|db| Request::Checkpoint { db }),
         text().prop_map(|db| Request::Compact { db }),
         option::of(text()).prop_map(|db| Request::Stats { db }),
@@ -182,6 +199,13 @@ pub(crate) fn response() -> impl Strategy<Value = Response> {
             .prop_map(|(cursor, items)| Response::ScanEnd { cursor, items }),
         (any::<u64>(), any::<u64>()).prop_map(|(version, id)| Response::Written { version, id }),
         vec(result, 0..12).prop_map(|results| Response::BatchDone { results }),
+        (any::<u64>(), any::<[Option<u64>; 2]>()).prop_map(|(deleted, [version, next])| {
+            Response::RangeDeleted {
+                deleted,
+                version,
+                next,
+            }
+        }),
         any::<[u64; 4]>().prop_map(|[files, bytes_before, bytes_after, documents_moved]| {
             Response::Compacted(Compacted {
                 files,

@@ -170,6 +170,20 @@ pub(crate) fn requests() -> Vec<(&'static str, Vec<u8>, Value)> {
             write(None, WriteOp::insert("users", "9007199254740993")),
         ),
         (
+            "patch",
+            write(
+                None,
+                WriteOp::patch("users", 7, r#"[{"op":"set","path":"/name","value":"Ada"}]"#),
+            ),
+        ),
+        (
+            "merge if the version matches",
+            write(
+                None,
+                WriteOp::merge("users", 7, r#"{"name":null}"#).when(Precondition::VersionIs(41)),
+            ),
+        ),
+        (
             "atomic batch",
             Request::Batch {
                 db: "app".into(),
@@ -194,6 +208,28 @@ pub(crate) fn requests() -> Vec<(&'static str, Vec<u8>, Value)> {
                 mode: BatchMode::Atomic,
                 durability: None,
                 ops: Vec::new(),
+            },
+        ),
+        (
+            "delete range, all of it",
+            Request::DeleteRange {
+                db: "app".into(),
+                collection: "users".into(),
+                from: None,
+                to: None,
+                limit: None,
+                durability: None,
+            },
+        ),
+        (
+            "delete range with every field",
+            Request::DeleteRange {
+                db: "app".into(),
+                collection: "users".into(),
+                from: Some(10),
+                to: Some(u64::MAX),
+                limit: Some(1_000),
+                durability: Some("full".into()),
             },
         ),
         ("checkpoint", Request::Checkpoint { db: "app".into() }),
@@ -314,6 +350,22 @@ pub(crate) fn responses() -> Vec<(&'static str, Vec<u8>, Value)> {
                     OpResult::Err(mismatch),
                     OpResult::Err(aborted),
                 ],
+            },
+        ),
+        (
+            "range deleted, more to go",
+            Response::RangeDeleted {
+                deleted: 1_000,
+                version: Some(77),
+                next: Some(5_001),
+            },
+        ),
+        (
+            "range deleted, nothing there",
+            Response::RangeDeleted {
+                deleted: 0,
+                version: None,
+                next: None,
             },
         ),
         (
@@ -455,7 +507,7 @@ pub(crate) fn invalid() -> Vec<Invalid> {
         ),
         to_server(
             "an unknown kind of write",
-            write(b"\x06\x13\0"),
+            write(b"\x08\x13\0"),
             Some("value"),
         ),
         to_server(

@@ -111,6 +111,21 @@ pub(crate) fn request(request: &Request) -> Value {
             set(&mut fields, "durability", durability.as_deref());
             fields
         }
+        Request::DeleteRange {
+            db,
+            collection,
+            from,
+            to,
+            limit,
+            durability,
+        } => {
+            let mut fields = json!({"db": db.as_str(), "collection": collection.as_str()});
+            set(&mut fields, "from", from.map(number));
+            set(&mut fields, "to", to.map(number));
+            set(&mut fields, "limit", limit.map(number));
+            set(&mut fields, "durability", durability.as_deref());
+            fields
+        }
         Request::Stats { db } => {
             let mut fields = json!({});
             set(&mut fields, "db", db.as_deref());
@@ -203,6 +218,16 @@ pub(crate) fn response(response: &Response) -> Value {
                 })
                 .collect();
             json!({"results": list})
+        }
+        Response::RangeDeleted {
+            deleted,
+            version,
+            next,
+        } => {
+            let mut fields = json!({"deleted": number(*deleted)});
+            set(&mut fields, "version", version.map(number));
+            set(&mut fields, "next", next.map(number));
+            fields
         }
         Response::Compacted(done) => json!({
             "files": number(done.files),

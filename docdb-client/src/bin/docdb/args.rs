@@ -91,6 +91,16 @@ pub(crate) enum Verb {
     Update(PutArgs),
     /// Create or replace a document
     Put(PutArgs),
+    /// Change parts of a document; fails if it does not exist
+    ///
+    /// The changes are a list like [{"op":"set","path":"/address/city","value":"Paris"}]: "set",
+    /// "delete" and "insert" at JSON pointers, all or none of them.
+    Patch(EditArgs),
+    /// Merge into a document; fails if it does not exist
+    ///
+    /// Members replace those of the document, objects are merged with objects, null deletes
+    /// (RFC 7396).
+    Merge(EditArgs),
     /// Create a document under a new id and print the id
     Insert {
         /// The database
@@ -148,6 +158,20 @@ pub(crate) enum Verb {
         /// Highest id first
         #[arg(long)]
         reverse: bool,
+    },
+    /// Write all that a file says in one commit, or nothing
+    ///
+    /// Each line is an object: {"op","collection","id","doc"}, with "patch" in place of "doc" where "op"
+    /// is patch or merge, without both where it is delete, and without "id" where it is insert; others
+    /// are create, update and put. "collection" is _default if it is absent. With "if_version" the
+    /// document must have this version, with "if_absent":true it must not exist.
+    Apply {
+        /// The database
+        #[arg(value_name = "DB")]
+        db: String,
+        /// The file; - reads stdin
+        #[arg(value_name = "FILE|-")]
+        file: PathBuf,
     },
     /// Write documents from a file: NDJSON, or a JSON array
     ///
@@ -245,6 +269,18 @@ pub(crate) struct PutArgs {
     pub(crate) write: WriteArgs,
 }
 
+/// One document and what to change in it.
+#[derive(Debug, Args)]
+pub(crate) struct EditArgs {
+    #[command(flatten)]
+    pub(crate) document: DocumentArgs,
+    /// What to change; - reads it from stdin, where one trailing newline is not part of it
+    #[arg(value_name = "JSON|-", allow_negative_numbers = true)]
+    pub(crate) patch: String,
+    #[command(flatten)]
+    pub(crate) write: WriteArgs,
+}
+
 /// What every write takes.
 #[derive(Debug, Args)]
 pub(crate) struct WriteArgs {
@@ -304,6 +340,9 @@ mod tests {
             "create d c 1 {}",
             "update d c 18446744073709551615 - --if-version 3",
             "put d c 1 --if-absent --durability always {}",
+            "patch d c 1 [] --if-version 3",
+            "merge d c 1 - --durability full",
+            "apply d -",
             "insert d c -",
             "get d c 0",
             "del d c 1 --if-version 4",

@@ -1,6 +1,7 @@
 //! The `docdb` command-line tool.
 
 mod address;
+mod apply;
 mod args;
 mod export;
 mod failure;

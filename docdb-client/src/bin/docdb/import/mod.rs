@@ -1,10 +1,10 @@
 //! The verb `import`: a stream of documents, in constant memory.
 
 mod document;
-mod members;
-mod reader;
+pub(crate) mod members;
+pub(crate) mod reader;
 mod sender;
-mod splitter;
+pub(crate) mod splitter;
 
 use std::path::Path;
 use std::process::ExitCode;

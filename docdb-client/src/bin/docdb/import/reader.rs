@@ -17,7 +17,7 @@ const CHUNK_BYTES: usize = 256 << 10;
 /// Chunks that are read ahead of what is sent.
 const CHUNKS_AHEAD: usize = 4;
 
-pub(super) struct Input {
+pub(crate) struct Input {
     name: String,
     chunks: mpsc::Receiver<io::Result<Bytes>>,
     progress: ProgressBar,
@@ -26,7 +26,7 @@ pub(super) struct Input {
 
 impl Input {
     /// Opens a file, or stdin for `-`. Progress is shown on a terminal unless it is `quiet`.
-    pub(super) fn open(file: &Path, quiet: bool) -> Result<Input, Failure> {
+    pub(crate) fn open(file: &Path, quiet: bool) -> Result<Input, Failure> {
         let (sender, chunks) = mpsc::channel(CHUNKS_AHEAD);
         let shown = !quiet && io::stderr().is_terminal();
         let is_stdin = file == Path::new("-");
@@ -72,7 +72,7 @@ impl Input {
     }
 
     /// The next bytes; `None` at the end.
-    pub(super) async fn next_chunk(&mut self) -> Result<Option<Bytes>, Failure> {
+    pub(crate) async fn next_chunk(&mut self) -> Result<Option<Bytes>, Failure> {
         match self.chunks.recv().await {
             None => Ok(None),
             Some(Ok(chunk)) => {
@@ -94,7 +94,7 @@ impl Input {
     }
 
     /// Takes the progress bar away.
-    pub(super) fn finish(&self) {
+    pub(crate) fn finish(&self) {
         self.progress.finish_and_clear();
     }
 }

@@ -16,6 +16,11 @@ pub(super) const COMMANDS: &[(&str, &str, &str)] = &[
     (".create", "ID JSON", "create a document"),
     (".read", "ID", "print a document"),
     (".update", "ID JSON", "replace a document"),
+    (
+        ".patch",
+        "ID JSON",
+        "change parts of a document: [{\"op\",\"path\",\"value\"}, ...]",
+    ),
     (".delete", "ID", "delete a document"),
     (
         ".collections",
@@ -48,6 +53,7 @@ pub(super) enum Command<'a> {
     Create { id: u64, json: &'a str },
     Read { id: u64 },
     Update { id: u64, json: &'a str },
+    Patch { id: u64, json: &'a str },
     Delete { id: u64 },
     Collections,
     CreateCollection(&'a str),
@@ -108,6 +114,10 @@ pub(super) fn parse(line: &str) -> Result<Option<Command<'_>>, Failure> {
         ".update" => {
             let (id, json) = document()?;
             Command::Update { id, json }
+        }
+        ".patch" => {
+            let (id, json) = document()?;
+            Command::Patch { id, json }
         }
         ".delete" => Command::Delete {
             id: id(rest.trim())?,

@@ -124,6 +124,14 @@ impl Session {
                     .await?;
                 Ok(ok(format!("id={id} version={}", written.version)))
             }
+            Command::Patch { id, json } => {
+                let written = self
+                    .collection_to_write()
+                    .await?
+                    .patch(id, json.to_owned())
+                    .await?;
+                Ok(ok(format!("id={id} version={}", written.version)))
+            }
             Command::Delete { id } => {
                 let written = self.collection_to_write().await?.delete(id).await?;
                 Ok(ok(format!("id={id} version={}", written.version)))

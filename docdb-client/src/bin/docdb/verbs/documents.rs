@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::creating_database;
 use crate::Context;
-use crate::args::{DocumentArgs, PutArgs, WriteArgs};
+use crate::args::{DocumentArgs, EditArgs, PutArgs, WriteArgs};
 use crate::failure::{EXIT_NO, Outcome};
 use crate::json_text::export_line;
 use crate::{input, output};
@@ -34,6 +34,26 @@ pub(super) async fn put(context: &Context, put: Put, args: PutArgs) -> Outcome {
             })
             .await?
         }
+    };
+    output::written(context, written)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// How parts of a document are given.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Edit {
+    Patch,
+    Merge,
+}
+
+pub(super) async fn edit(context: &Context, edit: Edit, args: EditArgs) -> Outcome {
+    // A database is not created for this: there would be nothing to change in it.
+    let collection = collection(context, &args.document).with(args.write.options());
+    let patch = input::document(&args.patch)?;
+    let id = args.document.id;
+    let written = match edit {
+        Edit::Patch => collection.patch(id, patch).await?,
+        Edit::Merge => collection.merge(id, patch).await?,
     };
     output::written(context, written)?;
     Ok(ExitCode::SUCCESS)

@@ -9,7 +9,7 @@ use docdb_client::{Client, ErrorKind};
 
 use crate::args::Verb;
 use crate::failure::Outcome;
-use crate::{Context, export, import};
+use crate::{Context, apply, export, import};
 
 /// Runs a verb; the shell is not one of them.
 pub(crate) async fn run(context: &Context, verb: Verb) -> Outcome {
@@ -37,6 +37,9 @@ pub(crate) async fn run(context: &Context, verb: Verb) -> Outcome {
         Verb::Create(args) => documents::put(context, documents::Put::Create, args).await,
         Verb::Update(args) => documents::put(context, documents::Put::Update, args).await,
         Verb::Put(args) => documents::put(context, documents::Put::Upsert, args).await,
+        Verb::Patch(args) => documents::edit(context, documents::Edit::Patch, args).await,
+        Verb::Merge(args) => documents::edit(context, documents::Edit::Merge, args).await,
+        Verb::Apply { db, file } => apply::apply(context, &db, &file).await,
         Verb::Insert {
             db,
             collection,
@@ -92,7 +95,7 @@ pub(crate) async fn ensure_database(client: &Client, db: &str) -> docdb_client::
 
 /// Makes a call, and once more in a new database if there was none: a database is created when it
 /// is first written to.
-async fn creating_database<T>(
+pub(crate) async fn creating_database<T>(
     client: &Client,
     db: &str,
     call: impl AsyncFn() -> docdb_client::Result<T>,
