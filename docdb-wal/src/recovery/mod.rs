@@ -115,6 +115,10 @@ fn random_id(vfs: &dyn Vfs) -> u128 {
 /// The capacity of a segment that begins a run and must hold `bytes` of groups already.
 pub(crate) fn first_capacity(options: &WalOptions, bytes: u64) -> u64 {
     let least = options.segment_bytes_min;
+    let least = match options.budget_bytes() {
+        Some(_) => least.min(options.segment_bytes_most()),
+        None => least,
+    };
     let least = least.clamp(SEGMENT_BYTES_LEAST, CAPACITY_BYTES_MAX);
     crate::format::align_up(least).max(capacity_for(bytes))
 }
