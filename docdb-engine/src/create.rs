@@ -97,6 +97,7 @@ fn build(vfs: &Arc<dyn Vfs>, building: &Path, options: &DbOptions) -> Result<()>
     wal_options.durability = options.durability;
     wal_options.segment_bytes_min = options.segment_bytes_min;
     wal_options.segment_bytes_max = options.segment_bytes_max;
+    wal_options.bytes_max = Some(options.wal_bytes_max);
     let wal = Wal::create(
         Arc::clone(vfs),
         &wal_dir,

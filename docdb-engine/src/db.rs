@@ -24,6 +24,7 @@ use crate::error::{Error, Result};
 use crate::options::DbOptions;
 use crate::planted::{Bug, is_planted};
 use crate::pointer::DocPtr;
+use crate::pressure::Pressure;
 use crate::report::RecoveryReport;
 use crate::stats::DbStats;
 use crate::upkeep::Upkeep;
@@ -78,6 +79,7 @@ pub(crate) struct Inner {
     pub(crate) logged_bytes: AtomicU64,
     /// When the first of them was logged, in nanoseconds of the clock plus 1; 0 if there is none.
     pub(crate) dirty_since: AtomicU64,
+    pub(crate) pressure: Pressure,
     pub(crate) upkeep: Upkeep,
     pub(crate) counters: Counters,
     pub(crate) report: RecoveryReport,
@@ -239,7 +241,9 @@ impl Db {
         {
             return None;
         }
-        if inner.logged_bytes.load(Ordering::Relaxed) >= inner.options.checkpoint_wal_bytes {
+        if inner.logged_bytes.load(Ordering::Relaxed) >= inner.options.checkpoint_wal_bytes
+            || inner.is_pressing(inner.vfs.now())
+        {
             return Some(Duration::ZERO);
         }
         let checkpoint = inner
@@ -261,11 +265,14 @@ impl Db {
         files.retain(|file| file.live_bytes.is_some());
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let wal = inner.wal.stats();
+        let (delayed, delayed_time) = inner.pressure.delayed();
         DbStats {
             documents: collections.iter().map(|c| c.count_at(visible)).sum(),
             collections: collections.len() as u64,
             commits: inner.counters.commits.load(Ordering::Relaxed),
             refused: inner.counters.refused.load(Ordering::Relaxed),
+            delayed,
+            delayed_time,
             visible_version: visible.0,
             checkpoint_version: inner.counters.checkpoint_ts.load(Ordering::Relaxed),
             checkpoints: inner.counters.checkpoints.load(Ordering::Relaxed),

@@ -22,6 +22,7 @@ pub mod planted;
 #[cfg(not(feature = "planted-bugs"))]
 mod planted;
 mod pointer;
+mod pressure;
 mod publish;
 mod random;
 mod read;

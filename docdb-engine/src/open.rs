@@ -26,6 +26,7 @@ use crate::manifest::{self, MANIFEST, MANIFEST_TEMPORARY, Manifest};
 use crate::options::DbOptions;
 use crate::planted::{Bug, is_planted};
 use crate::pointer::DocPtr;
+use crate::pressure::Pressure;
 use crate::random::random_seed;
 use crate::record::{self, KIND_COMMIT, OpKind};
 use crate::report::RecoveryReport;
@@ -139,6 +140,7 @@ impl Db {
             admitted_bytes: AtomicU64::new(0),
             logged_bytes: AtomicU64::new(logged_bytes),
             dirty_since: AtomicU64::new(dirty_since),
+            pressure: Pressure::default(),
             upkeep: Upkeep::default(),
             counters,
             report,
@@ -161,6 +163,7 @@ pub(crate) fn wal_options(options: &DbOptions, manifest: &Manifest) -> WalOption
     wal.durability = options.durability;
     wal.segment_bytes_min = options.segment_bytes_min;
     wal.segment_bytes_max = options.segment_bytes_max;
+    wal.bytes_max = Some(options.wal_bytes_max);
     wal.compression = options.wal_compression;
     wal.keep_segments = options.keep_segments;
     wal.wal_id = Some(manifest.wal_id);

@@ -41,6 +41,10 @@ pub struct DbOptions {
     pub segment_bytes_min: u64,
     /// Size in bytes at which log segments stop growing.
     pub segment_bytes_max: u64,
+    /// Budget for all files of the log together, in bytes. A checkpoint is taken before it is used up,
+    /// the segments that `keep_segments` keeps give way, and writers are slowed down near it. Segments
+    /// stop growing at an eighth of it. At least 128 KiB.
+    pub wal_bytes_max: u64,
     /// Whether the log compresses commits of 4 KiB and more. Anything but `None` exists only in a
     /// build with the feature `lz4`, and so can only such a build open the database while compressed
     /// commits are in its log.
@@ -86,6 +90,7 @@ impl Default for DbOptions {
             index_shards: 256,
             segment_bytes_min: 256 << 10,
             segment_bytes_max: 64 << 20,
+            wal_bytes_max: 256 << 20,
             wal_compression: Compression::None,
             keep_segments: 2,
             bulk_bytes_min: 1 << 20,

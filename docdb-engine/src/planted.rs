@@ -28,6 +28,8 @@ pub enum Bug {
     RelocatedUnchecked,
     /// A compacted data file is removed before the manifest that does without it is durable.
     UnlinkedBeforeManifest,
+    /// Writers go on as fast as they can while checkpoints do not keep up.
+    WritersNotSlowed,
 }
 
 #[cfg(all(feature = "planted-bugs", debug_assertions))]

@@ -16,6 +16,10 @@ pub struct DbStats {
     pub commits: u64,
     /// Commits refused since the database was opened: preconditions, missing documents and the like.
     pub refused: u64,
+    /// Commits that were delayed since the database was opened, because checkpoints did not keep up.
+    pub delayed: u64,
+    /// How long altogether.
+    pub delayed_time: Duration,
     /// The newest version that readers see.
     pub visible_version: u64,
     /// The version that the last checkpoint covers.

@@ -9,11 +9,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use docdb_engine::planted::{Bug, plant};
 use docdb_engine::vfs::Vfs;
-use docdb_engine::{Db, Error, ManualDriver, WriteOp};
+use docdb_engine::{Db, Durability, Error, ManualDriver, WriteOp};
 use docdb_wal::planted as wal;
 
 use common::explore::{crash_everywhere, crash_everywhere_in_recovery};
 use common::hooked::Hooked;
+use common::pressed::press;
 use common::workload::text;
 use common::{check_space, create, dir, disk, dump, open, options, settle};
 
@@ -136,6 +137,15 @@ fn deleted_and_merged() -> Result<(), String> {
     Ok(())
 }
 
+/// A writer that is faster than checkpoints, at the end of the memory and at that of the log.
+fn budgets_are_kept() -> Result<(), String> {
+    let time = std::time::Duration::from_secs(2);
+    for (memory, log) in [(4 << 20, 1 << 30), (1 << 30, 4 << 20)] {
+        press(Durability::Os, memory, log, time)?;
+    }
+    Ok(())
+}
+
 /// What a test says, also if it panics: a bug may be caught by an assertion.
 fn outcome(test: fn() -> Result<(), String>) -> Result<(), String> {
     let panicked = |_| Err("by a panic".to_owned());
@@ -163,6 +173,7 @@ fn every_planted_bug_is_caught() {
             superseded_while_moved as fn() -> Result<(), String>,
         ),
         (Bug::DeletionDroppedEarly, deleted_and_merged),
+        (Bug::WritersNotSlowed, budgets_are_kept),
     ] {
         plant(Some(bug));
         let how = outcome(test).expect_err("goes unseen");

@@ -96,6 +96,10 @@ pub(crate) fn database(name: &str, db: &docdb_engine::Db) -> Value {
         "collections": stats.collections,
         "commits": stats.commits,
         "refused": stats.refused,
+        "delayed": {
+            "commits": stats.delayed,
+            "seconds": stats.delayed_time.as_secs_f64(),
+        },
         "visible_version": stats.visible_version,
         "poisoned": stats.poisoned,
         "checkpoint": {
@@ -106,6 +110,7 @@ pub(crate) fn database(name: &str, db: &docdb_engine::Db) -> Value {
         "wal": {
             "segments": wal.segments,
             "bytes": wal.segment_bytes,
+            "file_bytes": wal.file_bytes,
             "appended_lsn": wal.appended_lsn,
             "durable_lsn": wal.durable_lsn,
             "flushes": wal.flush.groups,

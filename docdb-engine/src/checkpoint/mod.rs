@@ -128,6 +128,7 @@ impl Inner {
             .dirty_since()
             .is_some_and(|since| now >= since + self.options.checkpoint_interval);
         old || self.logged_bytes.load(Ordering::Relaxed) >= self.options.checkpoint_wal_bytes
+            || self.is_pressing(now)
     }
 
     pub(crate) fn checkpoint(&self) -> Result<CheckpointReport> {
@@ -189,6 +190,7 @@ impl Inner {
     fn retry_later(&self) {
         let interval = self.options.checkpoint_interval;
         let due = self.vfs.now() + RETRY_AFTER.min(interval);
+        self.pressure.retry_at(due);
         let since = due.saturating_sub(interval);
         let nanos = since.as_nanos() as u64 + 1;
         self.dirty_since.store(nanos, Ordering::Release);
@@ -196,8 +198,16 @@ impl Inner {
     }
 
     fn checkpoint_once(&self, state: &mut Checkpointer) -> Result<CheckpointReport> {
+        let outcome = self.write_checkpoint(state);
+        let (is_ok, budget) = (outcome.is_ok(), self.options.memory_bytes_max);
+        self.pressure.end(is_ok, budget, self.vfs.now());
+        outcome
+    }
+
+    fn write_checkpoint(&self, state: &mut Checkpointer) -> Result<CheckpointReport> {
         let started = self.vfs.now();
         let (frozen, pending) = self.freeze(state)?;
+        self.pressure.begin(frozen.bytes() as u64, started);
         let unchanged = frozen.is_empty() && pending.ts.0 == state.manifest.checkpoint_ts;
         let mut report = CheckpointReport {
             version: pending.ts.0,

@@ -8,6 +8,7 @@ pub(crate) mod forgetful;
 pub(crate) mod hooked;
 pub(crate) mod model;
 pub(crate) mod modes;
+pub(crate) mod pressed;
 pub(crate) mod watched;
 pub(crate) mod workload;
 
