@@ -43,9 +43,13 @@ impl Log {
         };
         let needed_lsn = self.needed_lsn.load(Ordering::Relaxed);
         let is_quiet = self.unneeded(needed_lsn).len() + 1 >= self.segments.lock().len();
-        let limit = if is_quiet { max / 2 } else { max / 4 * 3 };
+        let part = if is_quiet { max / 2 } else { max / 4 * 3 };
+        // What is set aside is a little larger than a segment.
+        let limit = part + reserve::wanted_bytes(0);
         let before = self.segments.lock().len();
-        while self.file_bytes() > limit && self.give_up_one()? {}
+        let drop_retired = || self.preparer.lock().drop_retired(&self.home).is_some();
+        // A log that grows slowly can write its next segment anew.
+        while self.file_bytes() > limit && (is_quiet && drop_retired() || self.give_up_one()?) {}
         Ok(before.saturating_sub(self.segments.lock().len()))
     }
 
