@@ -95,6 +95,9 @@ pub(crate) struct Counters {
     /// How often a checkpoint found an old run damaged where it looked for what died.
     pub(crate) unaccounted: AtomicU64,
     pub(crate) merges: AtomicU64,
+    /// The checkpoints that are kept, the newest included, and the bytes that only earlier ones take.
+    pub(crate) checkpoints_kept: AtomicU64,
+    pub(crate) pinned_bytes: AtomicU64,
     pub(crate) compactions: AtomicU64,
     pub(crate) compacted_bytes: AtomicU64,
     pub(crate) documents_moved: AtomicU64,
@@ -285,6 +288,8 @@ impl Db {
             data_bytes: files.iter().map(|file| file.bytes).sum(),
             data_live_bytes: files.iter().filter_map(|file| file.live_bytes).sum(),
             data_kept_bytes: inner.upkeep.kept_bytes(),
+            checkpoints_kept: load(&inner.counters.checkpoints_kept),
+            pinned_bytes: load(&inner.counters.pinned_bytes),
             compactions: load(&inner.counters.compactions),
             compacted_bytes: load(&inner.counters.compacted_bytes),
             last_compaction: Duration::from_nanos(load(&inner.counters.last_compaction_nanos)),

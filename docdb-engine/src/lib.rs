@@ -4,6 +4,7 @@ mod body;
 mod bulk_files;
 mod caches;
 mod checkpoint;
+pub mod checkpoints;
 mod collections;
 mod commit;
 mod create;

@@ -25,6 +25,10 @@ pub struct DbOptions {
     pub checkpoint_wal_bytes: u64,
     /// A checkpoint is due when the oldest change that is only in the log is this old.
     pub checkpoint_interval: Duration,
+    /// How many checkpoints are kept: the newest, which the database needs, and so many less one before
+    /// it. [`checkpoints`](crate::checkpoints) lists them, and makes a database of one. Every file
+    /// that an earlier one names takes its space until that is let go. 0 counts as 1.
+    pub keep_checkpoints: usize,
     /// Budget for documents and index entries that no checkpoint has written yet, and, in what these
     /// leave, for what is kept of data files and runs, in bytes. Writers wait at it, when nothing is
     /// left, then get MemoryLimit.
@@ -84,6 +88,7 @@ impl Default for DbOptions {
             durability: Durability::Full,
             checkpoint_wal_bytes: 64 << 20,
             checkpoint_interval: Duration::from_secs(30),
+            keep_checkpoints: 1,
             memory_bytes_max: 256 << 20,
             block_cache_bytes_max: u64::MAX,
             document_cache_bytes_max: u64::MAX,

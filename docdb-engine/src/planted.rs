@@ -28,6 +28,8 @@ pub enum Bug {
     RelocatedUnchecked,
     /// A compacted data file is removed before the manifest that does without it is durable.
     UnlinkedBeforeManifest,
+    /// The files of a kept checkpoint that is let go are removed before its name is gone for good.
+    KeptFilesGoneEarly,
     /// Writers go on as fast as they can while checkpoints do not keep up.
     WritersNotSlowed,
 }

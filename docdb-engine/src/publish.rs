@@ -113,7 +113,7 @@ impl Inner {
         }
     }
 
-    fn poison(&self, cause: Error) -> Error {
+    pub(crate) fn poison(&self, cause: Error) -> Error {
         let _ = self.poisoned.set(cause.clone());
         poisoned(&cause)
     }

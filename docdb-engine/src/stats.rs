@@ -39,6 +39,10 @@ pub struct DbStats {
     pub data_live_bytes: u64,
     /// Bytes of data files that are compacted and that only open snapshots keep.
     pub data_kept_bytes: u64,
+    /// Checkpoints that are kept, the newest included.
+    pub checkpoints_kept: u64,
+    /// Bytes of data files and index runs that only earlier checkpoints need.
+    pub pinned_bytes: u64,
     /// Data files compacted since the database was opened.
     pub compactions: u64,
     /// Bytes that these have copied.

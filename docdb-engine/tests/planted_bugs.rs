@@ -14,6 +14,7 @@ use docdb_wal::planted as wal;
 
 use common::explore::{crash_everywhere, crash_everywhere_in_recovery};
 use common::hooked::Hooked;
+use common::kept;
 use common::pressed::press;
 use common::workload::text;
 use common::{check_space, create, dir, disk, dump, open, options, settle};
@@ -164,6 +165,9 @@ fn every_planted_bug_is_caught() {
         let how = explore().expect_err("goes unseen");
         println!("{bug:?} is caught {how:.300}");
     }
+    plant(Some(Bug::KeptFilesGoneEarly));
+    let how = kept::crash_everywhere().expect_err("goes unseen");
+    println!("KeptFilesGoneEarly is caught {how:.300}");
     plant(Some(Bug::UnlinkedBeforeManifest));
     let how = crash_everywhere().expect_err("goes unseen");
     println!("UnlinkedBeforeManifest is caught {how:.300}");

@@ -20,7 +20,8 @@ fn check(durability: Durability, memory_bytes_max: u64, wal_bytes_max: u64) {
     assert!(outcome.stats.checkpoints > 20 && outcome.stats.delayed > 100);
     // They are slowed to what checkpoints sustain, and no more.
     assert!(outcome.rate > 5 << 20, "{}", outcome.rate);
-    assert!(outcome.wal_bytes_idle <= wal_bytes_max / 2);
+    // What is set aside for a recovery is 20 KiB larger than a segment.
+    assert!(outcome.wal_bytes_idle <= wal_bytes_max / 2 + (20 << 10));
 }
 
 #[test]

@@ -106,6 +106,8 @@ pub(crate) fn database(name: &str, db: &docdb_engine::Db) -> Value {
             "version": stats.checkpoint_version,
             "count": stats.checkpoints,
             "last_seconds": stats.last_checkpoint.as_secs_f64(),
+            "kept": stats.checkpoints_kept,
+            "pinned_bytes": stats.pinned_bytes,
         },
         "wal": {
             "segments": wal.segments,

@@ -33,7 +33,7 @@ pub struct WalOptions {
     /// The log's identity, if the caller knows it: a directory with another log is refused.
     pub wal_id: Option<u128>,
     /// The first record that the caller needs back. `None`: all that the directory still has. If a
-    /// record from here on is missing, opening fails.
+    /// record from here on is missing, opening fails. A log that is created begins with it.
     pub start_lsn: Option<Lsn>,
     /// The highest LSN that the caller knows to be durable, from elsewhere. Damage at or below it is
     /// corruption and never a torn tail.

@@ -298,7 +298,8 @@ impl Wal {
             }
             (preparer.reserved_bytes(), preparer.retired())
         };
-        let state = log.state.lock();
+        let file_bytes = log.file_bytes();
+        let poisoned = log.state.lock().poisoned.is_some();
         WalStats {
             flush: log.counters.read(),
             segments,
@@ -306,10 +307,10 @@ impl Wal {
             recycled_segments,
             recycled_bytes,
             reserved_bytes,
-            file_bytes: log.file_bytes(),
+            file_bytes,
             appended_lsn: log.reached(Reach::Appended),
             durable_lsn: log.reached(Reach::Durable),
-            poisoned: state.poisoned.is_some(),
+            poisoned,
         }
     }
 

@@ -13,6 +13,7 @@
 //! ones. A failure in 4 leaves it open which manifest stands, and poisons the database. Nothing after
 //! 4 can fail in a way that would leave the files and the memory apart.
 
+mod keep;
 mod write;
 
 use std::sync::Arc;
@@ -32,6 +33,8 @@ use crate::planted::{Bug, is_planted};
 use crate::pointer::DocPtr;
 use crate::publish::identity_of;
 
+pub(crate) use keep::find as find_kept;
+
 /// After a failed checkpoint the next one is due when this has passed.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -49,6 +52,8 @@ pub(crate) struct Checkpointer {
     data_file_in_doubt: bool,
     /// The files that the current attempt has created, by name.
     created: Vec<String>,
+    /// Those of earlier checkpoints that are kept, oldest first.
+    pub(crate) kept: Vec<Manifest>,
     /// The last checkpoint was taken, or tried, by the close.
     pub(crate) is_closed: bool,
 }
@@ -88,9 +93,10 @@ pub struct CheckpointReport {
 }
 
 impl Checkpointer {
-    pub(crate) fn new(manifest: Manifest) -> Checkpointer {
+    pub(crate) fn new(manifest: Manifest, kept: Vec<Manifest>) -> Checkpointer {
         Checkpointer {
             manifest,
+            kept,
             writer: None,
             pending: None,
             data_file_in_doubt: false,
@@ -173,8 +179,8 @@ impl Inner {
         for name in state.created.drain(..) {
             let data = parse_data_file_name(&name);
             let run = parse_run_file_name(&name);
-            let is_named = manifest.data_files.iter().any(|e| Some(e.number) == data)
-                || manifest.runs.iter().any(|e| Some(e.number) == run);
+            let is_named = data.is_some_and(|number| manifest.names_data_file(number))
+                || run.is_some_and(|number| manifest.names_run(number));
             if !is_named {
                 let _ = self.vfs.remove_file(&self.dir.join(name));
             }
@@ -236,7 +242,9 @@ impl Inner {
             manifest.proven_lsn = pending.ts.0;
             manifest.collections = pending.collections;
             manifest.next_collection = pending.next_collection;
+            let earlier = self.keep_manifest(state)?;
             self.replace_manifest(state, manifest)?;
+            state.kept.extend(earlier);
             state.data_file_in_doubt = was_in_doubt && written.data.is_none();
             if let Some(data) = written.data {
                 state.writer = data.writer;
@@ -252,6 +260,7 @@ impl Inner {
                 .store(pending.ts.0, Ordering::Relaxed);
             self.counters.checkpoints.fetch_add(1, Ordering::Relaxed);
         }
+        self.let_go(state)?;
         self.release();
         self.wal.retire_below(Lsn(pending.ts.0 + 1))?;
         report.time = self.vfs.now().saturating_sub(started);

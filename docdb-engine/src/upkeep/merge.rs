@@ -160,8 +160,11 @@ impl Inner {
         // Whoever reads one of them has it open. What cannot be removed now is removed by the next
         // open.
         for number in old {
-            let _ = self.vfs.remove_file(&self.dir.join(run_file_name(number)));
+            if !state.names_run(number) {
+                let _ = self.vfs.remove_file(&self.dir.join(run_file_name(number)));
+            }
         }
+        self.count_pinned(&state);
         drop(state);
         self.release();
         Ok(())

@@ -6,6 +6,7 @@
 pub(crate) mod explore;
 pub(crate) mod forgetful;
 pub(crate) mod hooked;
+pub(crate) mod kept;
 pub(crate) mod model;
 pub(crate) mod modes;
 pub(crate) mod pressed;
