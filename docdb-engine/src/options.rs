@@ -69,8 +69,11 @@ pub struct DbOptions {
     /// A step of a compaction copies at most about this many bytes, which it keeps in memory; a step of
     /// a merge of runs reads as much.
     pub compact_slice_bytes: u64,
-    /// Compactions in the background read and write at most this many bytes a second on average; 0:
-    /// none takes place. [`Db::compact`](crate::Db::compact) has no limit.
+    /// Compactions and merges in the background read and write at most this many bytes a second on
+    /// average; 0: no compaction takes place, and merges have no limit. Merges do not keep to it while
+    /// there are more than twice `runs_max` runs, and nothing does while more of the data files is dead
+    /// than `compact_slice_bytes` twice and what is alive. [`Db::compact`](crate::Db::compact) has no
+    /// limit.
     pub compaction_bytes_per_second: u64,
     /// The snapshot of a cursor ends when it has not been used for this long.
     pub snapshot_idle_max: Duration,

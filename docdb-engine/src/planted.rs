@@ -30,6 +30,8 @@ pub enum Bug {
     UnlinkedBeforeManifest,
     /// The files of a kept checkpoint that is let go are removed before its name is gone for good.
     KeptFilesGoneEarly,
+    /// Compactions keep to their rate however much is dead.
+    UpkeepRestsAlways,
     /// Writers go on as fast as they can while checkpoints do not keep up.
     WritersNotSlowed,
 }

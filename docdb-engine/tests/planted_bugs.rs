@@ -15,6 +15,7 @@ use docdb_wal::planted as wal;
 use common::explore::{crash_everywhere, crash_everywhere_in_recovery};
 use common::hooked::Hooked;
 use common::kept;
+use common::overwritten::overwrite;
 use common::pressed::press;
 use common::workload::text;
 use common::{check_space, create, dir, disk, dump, open, options, settle};
@@ -147,6 +148,15 @@ fn budgets_are_kept() -> Result<(), String> {
     Ok(())
 }
 
+/// Overwriting with a rate of compaction that is far too low.
+fn space_is_bounded() -> Result<(), String> {
+    let space = overwrite(64 << 10, std::time::Duration::from_secs(10))?;
+    if space.most > 4.0 {
+        return Err(format!("{space:?}"));
+    }
+    Ok(())
+}
+
 /// What a test says, also if it panics: a bug may be caught by an assertion.
 fn outcome(test: fn() -> Result<(), String>) -> Result<(), String> {
     let panicked = |_| Err("by a panic".to_owned());
@@ -178,6 +188,7 @@ fn every_planted_bug_is_caught() {
         ),
         (Bug::DeletionDroppedEarly, deleted_and_merged),
         (Bug::WritersNotSlowed, budgets_are_kept),
+        (Bug::UpkeepRestsAlways, space_is_bounded),
     ] {
         plant(Some(bug));
         let how = outcome(test).expect_err("goes unseen");

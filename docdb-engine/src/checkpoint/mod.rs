@@ -237,7 +237,7 @@ impl Inner {
             let written = self.write_files(state, continued, &frozen, &pending, &mut report)?;
             let mut manifest = state.manifest.clone();
             pending.bulk_files.enter(&mut manifest);
-            written.enter(&mut manifest, self.options.data_file_bytes_max);
+            written.enter(&mut manifest, &self.options);
             manifest.checkpoint_ts = pending.ts.0;
             manifest.proven_lsn = pending.ts.0;
             manifest.collections = pending.collections;
@@ -247,7 +247,8 @@ impl Inner {
             state.kept.extend(earlier);
             state.data_file_in_doubt = was_in_doubt && written.data.is_none();
             if let Some(data) = written.data {
-                state.writer = data.writer;
+                let goes_on = state.manifest.append_file.is_some();
+                state.writer = data.writer.filter(|_| goes_on);
                 self.adopt(data.entry, data.opened);
             }
             self.note_live(&state.manifest);
