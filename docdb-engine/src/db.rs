@@ -75,6 +75,8 @@ pub(crate) struct Inner {
     pub(crate) poisoned: OnceLock<Error>,
     /// Memory that commits under way have asked for, in bytes.
     pub(crate) admitted_bytes: AtomicU64,
+    /// Memory that the windows of open scans take, in bytes.
+    pub(crate) scan_bytes: AtomicU64,
     /// Bytes of commits since the last checkpoint began.
     pub(crate) logged_bytes: AtomicU64,
     /// When the first of them was logged, in nanoseconds of the clock plus 1; 0 if there is none.
@@ -299,6 +301,7 @@ impl Db {
             delta_bytes: (index.active_bytes + index.frozen_bytes + index.retired_bytes) as u64,
             delta_bytes_max: inner.options.memory_bytes_max,
             retired_bytes: index.retired_bytes as u64,
+            scan_bytes: load(&inner.scan_bytes),
             run_bytes: index.run_bytes as u64,
             block_cache: inner.index.block_cache().stats(),
             document_cache: inner.documents.stats(),

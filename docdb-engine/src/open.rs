@@ -135,6 +135,7 @@ impl Db {
             closed: AtomicBool::new(false),
             poisoned: OnceLock::new(),
             admitted_bytes: AtomicU64::new(0),
+            scan_bytes: AtomicU64::new(0),
             logged_bytes: AtomicU64::new(logged_bytes),
             dirty_since: AtomicU64::new(dirty_since),
             pressure: Pressure::default(),

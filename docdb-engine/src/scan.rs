@@ -1,6 +1,7 @@
 //! Ordered scans of a collection from one snapshot, in bounded memory.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use docdb_datafile::{DataFileError, FrameId, ReadAhead, ReadOrder};
 use docdb_index::{Direction, Key, Place, ReadMode};
@@ -53,6 +54,8 @@ pub struct Scan {
     reverse: bool,
     index: docdb_index::Scan,
     bodies: ReadAhead,
+    /// The bytes of its windows that are counted.
+    window_bytes: u64,
     left: Option<u64>,
     last_id: Option<u64>,
     done: bool,
@@ -106,10 +109,23 @@ impl Db {
                 Direction::Ascending => ReadOrder::Ascending,
                 Direction::Descending => ReadOrder::Descending,
             }),
+            window_bytes: 0,
             left: request.limit,
             last_id: None,
             done: false,
         })
+    }
+}
+
+impl Drop for Scan {
+    fn drop(&mut self) {
+        if self.window_bytes > 0 {
+            let inner = &self.db.inner;
+            inner
+                .scan_bytes
+                .fetch_sub(self.window_bytes, Ordering::Relaxed);
+            inner.make_room(inner.delta_bytes() + inner.admitted_bytes.load(Ordering::Relaxed));
+        }
     }
 }
 
@@ -167,6 +183,18 @@ impl Inner {
 }
 
 impl Scan {
+    /// Counts what the windows take now; the caches give way to what has come on top.
+    fn count_windows(&mut self, inner: &Inner) {
+        let bytes = self.bodies.bytes() as u64;
+        if bytes <= self.window_bytes {
+            return;
+        }
+        let more = bytes - self.window_bytes;
+        inner.scan_bytes.fetch_add(more, Ordering::Relaxed);
+        self.window_bytes = bytes;
+        inner.make_room(inner.delta_bytes() + inner.admitted_bytes.load(Ordering::Relaxed));
+    }
+
     /// The version that the scan reads at.
     pub fn version(&self) -> u64 {
         self.snapshot.ts().0
@@ -209,7 +237,10 @@ impl Scan {
                     complete = false;
                     break;
                 }
-                Err(error) => return Err(error),
+                Err(error) => {
+                    self.count_windows(&inner);
+                    return Err(error);
+                }
             };
             bytes += body.len();
             items.push(ScanItem {
@@ -218,6 +249,7 @@ impl Scan {
                 body,
             });
         }
+        self.count_windows(&inner);
         if let Some(last) = items.last() {
             self.last_id = Some(last.id);
             self.index = if complete {

@@ -62,6 +62,8 @@ pub struct DbStats {
     pub delta_bytes_max: u64,
     /// Bytes in memory, of `delta_bytes`, that only open snapshots and cursors need.
     pub retired_bytes: u64,
+    /// Bytes in memory that open scans have read ahead.
+    pub scan_bytes: u64,
     /// Bytes in memory for the fences of the index runs.
     pub run_bytes: u64,
     /// Pages of index runs that are kept in memory.

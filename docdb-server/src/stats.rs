@@ -72,6 +72,7 @@ fn memory(stats: &DbStats) -> Value {
         "delta_bytes": stats.delta_bytes,
         "delta_bytes_max": stats.delta_bytes_max,
         "retired_bytes": stats.retired_bytes,
+        "scan_bytes": stats.scan_bytes,
         "run_bytes": stats.run_bytes,
         "block_cache_bytes": stats.block_cache.bytes,
         "block_cache_bytes_max": stats.block_cache.capacity,
