@@ -85,6 +85,12 @@ impl ReadAhead {
         }
     }
 
+    /// The bytes that the windows take in memory.
+    pub fn bytes(&self) -> usize {
+        let windows = self.windows.iter();
+        windows.map(|window| window.buffer.capacity()).sum()
+    }
+
     /// The body, if its frame was read already. Errors as of [`DataFile::read`].
     pub fn held(&mut self, ptr: FilePtr, id: &FrameId) -> Option<Result<Arc<[u8]>>> {
         let uses = self.uses;

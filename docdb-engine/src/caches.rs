@@ -1,6 +1,7 @@
 //! What is kept of data files and runs in memory, in what the budget leaves.
 //!
-//! One budget holds what no checkpoint has written yet, the fences of the runs, and two caches. What
+//! One budget holds what no checkpoint has written yet, what open scans have read ahead, the fences of
+//! the runs, and two caches. What
 //! must be in memory comes first: whenever a commit asks for room, the caches are cut to what is then
 //! left, in steps, so that most commits cut nothing. A checkpoint gives them room again.
 //!
@@ -137,10 +138,11 @@ impl DocumentCache {
 
 impl Inner {
     /// Cuts the caches to what the budget leaves if `needed` bytes are taken by what no checkpoint has
-    /// written. Returns at once if that is the same step as before.
+    /// written, beside what scans take. Returns at once if that is the same step as before.
     pub(crate) fn make_room(&self, needed: u64) {
         let step = (self.options.memory_bytes_max / STEPS).max(1);
-        if self.documents.fitted.load(Ordering::Relaxed) != needed.div_ceil(step) {
+        let scans = self.scan_bytes.load(Ordering::Relaxed);
+        if self.documents.fitted.load(Ordering::Relaxed) != (needed + scans).div_ceil(step) {
             self.fit_caches(needed);
         }
     }
@@ -150,7 +152,8 @@ impl Inner {
         let options = &self.options;
         let _turn = self.documents.fitting.lock();
         let step = (options.memory_bytes_max / STEPS).max(1);
-        let steps = needed.div_ceil(step);
+        let scans = self.scan_bytes.load(Ordering::Relaxed);
+        let steps = (needed + scans).div_ceil(step);
         let fences = self.index.stats().run_bytes as u64;
         let left = options
             .memory_bytes_max
@@ -209,7 +212,7 @@ mod tests {
         assert!(cache.peek(KEY, CommitTs(3)).is_some() && cache.peek(KEY, CommitTs(4)).is_none());
 
         let delta = FrozenDelta::new(1, 4, 0);
-        delta.install(KEY, CommitTs(5), Place::Deleted, CommitTs::ZERO);
+        delta.install(KEY, CommitTs(5), Place::Deleted, &CommitTs::ZERO.into());
         cache.supersede(&delta);
         assert_eq!(newest(&cache, 9), None);
         cache.offer(KEY, CommitTs(3), &body("3"), 0);

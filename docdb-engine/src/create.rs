@@ -1,9 +1,11 @@
 //! Creating a database: built beside its place, then renamed into it, so that a directory with the
 //! database's name always holds a whole one.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use docdb_datafile::parse_data_file_name;
+use docdb_index::parse_run_file_name;
 use docdb_types::{DEFAULT_COLLECTION, ErrorKind};
 use docdb_vfs::{RealVfs, Vfs};
 use docdb_wal::{FlushDriver, ManualDriver, Wal, WalOptions};
@@ -27,28 +29,11 @@ impl Db {
         options: DbOptions,
         driver: Arc<dyn FlushDriver>,
     ) -> Result<Db> {
-        if vfs.exists(dir)? {
-            return Err(Error::new(
-                ErrorKind::AlreadyExists,
-                format!("{} exists already", dir.display()),
-            ));
-        }
-        let parent = parent(dir);
-        if !vfs.exists(&parent)? {
-            return Err(Error::new(
-                ErrorKind::InvalidArgument,
-                format!(
-                    "cannot create the database {}: the directory {} does not exist; make it first",
-                    dir.display(),
-                    parent.display()
-                ),
-            ));
-        }
-        let building = building_dir(dir);
+        let building = target_of(vfs.as_ref(), dir)?;
         remove_building(vfs.as_ref(), &building)?;
         build(&vfs, &building, &options)?;
         vfs.rename(&building, dir)?;
-        vfs.sync_dir(&parent)?;
+        vfs.sync_dir(&parent(dir))?;
         Db::open_manual(vfs, dir, options, driver)
     }
 
@@ -97,6 +82,7 @@ fn build(vfs: &Arc<dyn Vfs>, building: &Path, options: &DbOptions) -> Result<()>
     wal_options.durability = options.durability;
     wal_options.segment_bytes_min = options.segment_bytes_min;
     wal_options.segment_bytes_max = options.segment_bytes_max;
+    wal_options.bytes_max = Some(options.wal_bytes_max);
     let wal = Wal::create(
         Arc::clone(vfs),
         &wal_dir,
@@ -124,8 +110,33 @@ fn build(vfs: &Arc<dyn Vfs>, building: &Path, options: &DbOptions) -> Result<()>
     })
 }
 
+/// Where a database that is to be in `dir` is built.
+///
+/// # Errors
+/// `AlreadyExists` if `dir` does; `InvalidArgument` if the directory that it is to be in does not.
+pub(crate) fn target_of(vfs: &dyn Vfs, dir: &Path) -> Result<PathBuf> {
+    if vfs.exists(dir)? {
+        return Err(Error::new(
+            ErrorKind::AlreadyExists,
+            format!("{} exists already", dir.display()),
+        ));
+    }
+    let parent = parent(dir);
+    if !vfs.exists(&parent)? {
+        return Err(Error::new(
+            ErrorKind::InvalidArgument,
+            format!(
+                "cannot create the database {}: the directory {} does not exist; make it first",
+                dir.display(),
+                parent.display()
+            ),
+        ));
+    }
+    Ok(building_dir(dir))
+}
+
 /// Removes what an interrupted creation left: never a database, since that would have its name.
-fn remove_building(vfs: &dyn Vfs, building: &Path) -> Result<()> {
+pub(crate) fn remove_building(vfs: &dyn Vfs, building: &Path) -> Result<()> {
     if !vfs.exists(building)? {
         return Ok(());
     }
@@ -137,8 +148,13 @@ fn remove_building(vfs: &dyn Vfs, building: &Path) -> Result<()> {
         vfs.remove_dir(&wal_dir)?;
     }
     for name in vfs.list(building)? {
-        debug_assert!(name.starts_with(MANIFEST), "unexpected {name}");
-        vfs.remove_file(&building.join(name))?;
+        let is_ours = name.starts_with(MANIFEST)
+            || parse_data_file_name(&name).is_some()
+            || parse_run_file_name(&name).is_some();
+        // Anything else is somebody else's, and the directory cannot be removed.
+        if is_ours {
+            vfs.remove_file(&building.join(name))?;
+        }
     }
     vfs.remove_dir(building)?;
     Ok(())

@@ -24,6 +24,7 @@ use crate::error::{Error, Result};
 use crate::options::DbOptions;
 use crate::planted::{Bug, is_planted};
 use crate::pointer::DocPtr;
+use crate::pressure::Pressure;
 use crate::report::RecoveryReport;
 use crate::stats::DbStats;
 use crate::txn::Transactions;
@@ -78,10 +79,13 @@ pub(crate) struct Inner {
     pub(crate) poisoned: OnceLock<Error>,
     /// Memory that commits under way have asked for, in bytes.
     pub(crate) admitted_bytes: AtomicU64,
+    /// Memory that the windows of open scans take, in bytes.
+    pub(crate) scan_bytes: AtomicU64,
     /// Bytes of commits since the last checkpoint began.
     pub(crate) logged_bytes: AtomicU64,
     /// When the first of them was logged, in nanoseconds of the clock plus 1; 0 if there is none.
     pub(crate) dirty_since: AtomicU64,
+    pub(crate) pressure: Pressure,
     pub(crate) upkeep: Upkeep,
     pub(crate) counters: Counters,
     pub(crate) report: RecoveryReport,
@@ -97,6 +101,9 @@ pub(crate) struct Counters {
     /// How often a checkpoint found an old run damaged where it looked for what died.
     pub(crate) unaccounted: AtomicU64,
     pub(crate) merges: AtomicU64,
+    /// The checkpoints that are kept, the newest included, and the bytes that only earlier ones take.
+    pub(crate) checkpoints_kept: AtomicU64,
+    pub(crate) pinned_bytes: AtomicU64,
     pub(crate) compactions: AtomicU64,
     pub(crate) compacted_bytes: AtomicU64,
     pub(crate) documents_moved: AtomicU64,
@@ -250,7 +257,9 @@ impl Db {
         {
             return None;
         }
-        if inner.logged_bytes.load(Ordering::Relaxed) >= inner.options.checkpoint_wal_bytes {
+        if inner.logged_bytes.load(Ordering::Relaxed) >= inner.options.checkpoint_wal_bytes
+            || inner.is_pressing(inner.vfs.now())
+        {
             return Some(Duration::ZERO);
         }
         let checkpoint = inner
@@ -278,11 +287,14 @@ impl Db {
         files.retain(|file| file.live_bytes.is_some());
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let wal = inner.wal.stats();
+        let (delayed, delayed_time) = inner.pressure.delayed();
         DbStats {
             documents,
             collections: collections.len() as u64,
             commits: inner.counters.commits.load(Ordering::Relaxed),
             refused: inner.counters.refused.load(Ordering::Relaxed),
+            delayed,
+            delayed_time,
             visible_version: visible.0,
             checkpoint_version: inner.counters.checkpoint_ts.load(Ordering::Relaxed),
             checkpoints: inner.counters.checkpoints.load(Ordering::Relaxed),
@@ -295,6 +307,8 @@ impl Db {
             data_bytes: files.iter().map(|file| file.bytes).sum(),
             data_live_bytes: files.iter().filter_map(|file| file.live_bytes).sum(),
             data_kept_bytes: inner.upkeep.kept_bytes(),
+            checkpoints_kept: load(&inner.counters.checkpoints_kept),
+            pinned_bytes: load(&inner.counters.pinned_bytes),
             compactions: load(&inner.counters.compactions),
             compacted_bytes: load(&inner.counters.compacted_bytes),
             last_compaction: Duration::from_nanos(load(&inner.counters.last_compaction_nanos)),
@@ -304,6 +318,7 @@ impl Db {
             delta_bytes: (index.active_bytes + index.frozen_bytes + index.retired_bytes) as u64,
             delta_bytes_max: inner.options.memory_bytes_max,
             retired_bytes: index.retired_bytes as u64,
+            scan_bytes: load(&inner.scan_bytes),
             run_bytes: index.run_bytes as u64,
             block_cache: inner.index.block_cache().stats(),
             document_cache: inner.documents.stats(),

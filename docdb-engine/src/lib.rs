@@ -4,6 +4,7 @@ mod body;
 mod bulk_files;
 mod caches;
 mod checkpoint;
+pub mod checkpoints;
 mod collections;
 mod commit;
 mod create;
@@ -23,6 +24,7 @@ pub mod planted;
 #[cfg(not(feature = "planted-bugs"))]
 mod planted;
 mod pointer;
+mod pressure;
 mod publish;
 mod random;
 mod read;

@@ -11,21 +11,22 @@ use docdb_index::{
 };
 use docdb_mvcc::{CommitTs, SnapshotRegistry};
 use docdb_types::ErrorKind;
-use docdb_vfs::Vfs;
+use docdb_vfs::{DirLock, Vfs};
 use docdb_wal::{FlushDriver, Lsn, Recovery, Replayed, WalOptions};
 use parking_lot::Mutex;
 
 use crate::bulk_files::BulkFiles;
 use crate::caches::DocumentCache;
-use crate::checkpoint::Checkpointer;
+use crate::checkpoint::{Checkpointer, find_kept};
 use crate::collections::{Collection, Collections};
 use crate::commit::{BulkFile, EditQueues, Sequencer};
 use crate::db::{Counters, Db, DocIndex, Inner};
 use crate::error::{Error, Result};
-use crate::manifest::{self, MANIFEST, MANIFEST_TEMPORARY, Manifest};
+use crate::manifest::{self, MANIFEST, MANIFEST_TEMPORARY, Manifest, kept};
 use crate::options::DbOptions;
 use crate::planted::{Bug, is_planted};
 use crate::pointer::DocPtr;
+use crate::pressure::Pressure;
 use crate::random::random_seed;
 use crate::record::{self, KIND_COMMIT, OpKind};
 use crate::report::RecoveryReport;
@@ -52,13 +53,7 @@ impl Db {
         driver: Arc<dyn FlushDriver>,
     ) -> Result<Db> {
         let started = vfs.now();
-        let lock = vfs.lock_dir(dir).map_err(|error| match error.kind() {
-            std::io::ErrorKind::WouldBlock => Error::new(
-                ErrorKind::InUse,
-                format!("{} is in use by another process or handle", dir.display()),
-            ),
-            _ => error.into(),
-        })?;
+        let lock = lock_database(vfs.as_ref(), dir)?;
         let manifest = manifest::read(vfs.as_ref(), dir)?;
         let runs = open_runs(vfs.as_ref(), dir, &manifest)?;
         let store = open_data_files(vfs.as_ref(), dir, &manifest)?;
@@ -83,7 +78,10 @@ impl Db {
         )?;
         let bulk_files = replay.bulk_files;
         bulk_files.open(vfs.as_ref(), dir, &manifest, &store)?;
-        let files = Files::classify(vfs.as_ref(), dir, &manifest, &bulk_files)?;
+        let names = vfs.list(dir)?;
+        let kept_max = options.keep_checkpoints.saturating_sub(1);
+        let kept = find_kept(vfs.as_ref(), dir, &names, &manifest, kept_max)?;
+        let files = Files::classify(names, &manifest, &kept, &bulk_files);
         // Judged: from here on files change. What was read may be as fresh as a rename that a killed
         // process did not live to sync: the database's own name, or the manifest. Nothing that builds
         // on them may outlive them: neither new commits, nor the removal of what the manifest before
@@ -136,12 +134,14 @@ impl Db {
             bulk: Mutex::new(BulkFile::default()),
             edit_queues: EditQueues::default(),
             sequencer: Mutex::new(Sequencer::new(replay.next_collection, bulk_files)),
-            checkpointer: Mutex::new(Checkpointer::new(manifest)),
+            checkpointer: Mutex::new(Checkpointer::new(manifest, kept)),
             closed: AtomicBool::new(false),
             poisoned: OnceLock::new(),
             admitted_bytes: AtomicU64::new(0),
+            scan_bytes: AtomicU64::new(0),
             logged_bytes: AtomicU64::new(logged_bytes),
             dirty_since: AtomicU64::new(dirty_since),
+            pressure: Pressure::default(),
             upkeep: Upkeep::default(),
             counters,
             report,
@@ -151,7 +151,11 @@ impl Db {
         if dirty_since > 0 {
             inner.request_maintenance();
         }
-        inner.schedule_upkeep(&inner.checkpointer.lock());
+        let state = inner.checkpointer.lock();
+        inner.pin_files(&state);
+        inner.count_pinned(&state);
+        inner.schedule_upkeep(&state);
+        drop(state);
         Ok(Db {
             inner: Arc::new(inner),
             threads: None,
@@ -159,11 +163,23 @@ impl Db {
     }
 }
 
+/// Locks a database's directory for this owner.
+pub(crate) fn lock_database(vfs: &dyn Vfs, dir: &Path) -> Result<Box<dyn DirLock>> {
+    vfs.lock_dir(dir).map_err(|error| match error.kind() {
+        std::io::ErrorKind::WouldBlock => Error::new(
+            ErrorKind::InUse,
+            format!("{} is in use by another process or handle", dir.display()),
+        ),
+        _ => error.into(),
+    })
+}
+
 pub(crate) fn wal_options(options: &DbOptions, manifest: &Manifest) -> WalOptions {
     let mut wal = WalOptions::default();
     wal.durability = options.durability;
     wal.segment_bytes_min = options.segment_bytes_min;
     wal.segment_bytes_max = options.segment_bytes_max;
+    wal.bytes_max = Some(options.wal_bytes_max);
     wal.compression = options.wal_compression;
     wal.keep_segments = options.keep_segments;
     wal.wal_id = Some(manifest.wal_id);
@@ -173,7 +189,11 @@ pub(crate) fn wal_options(options: &DbOptions, manifest: &Manifest) -> WalOption
     wal
 }
 
-fn open_runs(vfs: &dyn Vfs, dir: &Path, manifest: &Manifest) -> Result<Vec<Arc<Run<DocPtr>>>> {
+pub(crate) fn open_runs(
+    vfs: &dyn Vfs,
+    dir: &Path,
+    manifest: &Manifest,
+) -> Result<Vec<Arc<Run<DocPtr>>>> {
     manifest
         .runs
         .iter()
@@ -189,7 +209,7 @@ fn open_runs(vfs: &dyn Vfs, dir: &Path, manifest: &Manifest) -> Result<Vec<Arc<R
         .collect()
 }
 
-fn open_data_files(vfs: &dyn Vfs, dir: &Path, manifest: &Manifest) -> Result<DocStore> {
+pub(crate) fn open_data_files(vfs: &dyn Vfs, dir: &Path, manifest: &Manifest) -> Result<DocStore> {
     let store = DocStore::new();
     for entry in &manifest.data_files {
         let path = dir.join(data_file_name(entry.number));
@@ -223,31 +243,36 @@ struct Files {
 
 impl Files {
     fn classify(
-        vfs: &dyn Vfs,
-        dir: &Path,
+        names: Vec<String>,
         manifest: &Manifest,
+        earlier: &[Manifest],
         bulk_files: &BulkFiles,
-    ) -> Result<Files> {
-        let data: BTreeSet<u32> = manifest
-            .data_files
-            .iter()
+    ) -> Files {
+        let manifests = || std::iter::once(manifest).chain(earlier);
+        let data: BTreeSet<u32> = manifests()
+            .flat_map(|manifest| &manifest.data_files)
             .map(|entry| entry.number)
             .chain(bulk_files.numbers())
             .collect();
-        let runs: BTreeSet<u64> = manifest.runs.iter().map(|entry| entry.number).collect();
+        let runs = manifests().flat_map(|manifest| &manifest.runs);
+        let runs: BTreeSet<u64> = runs.map(|entry| entry.number).collect();
+        let versions = earlier.iter().map(|manifest| manifest.checkpoint_ts);
+        let versions: BTreeSet<u64> = versions.collect();
         let mut files = Files {
             leftovers: Vec::new(),
             foreign: Vec::new(),
         };
-        for name in vfs.list(dir)? {
+        for name in names {
             if name == MANIFEST || name == WAL_DIR {
                 continue;
             }
+            let kept = kept::parse(&name);
             let leftover = match (parse_data_file_name(&name), parse_run_file_name(&name)) {
                 (Some(number), _) if data.contains(&number) => continue,
                 (_, Some(number)) if runs.contains(&number) => continue,
+                _ if kept.is_some_and(|version| versions.contains(&version)) => continue,
                 (Some(_), _) | (_, Some(_)) => true,
-                (None, None) => name == MANIFEST_TEMPORARY,
+                _ => name == MANIFEST_TEMPORARY || kept.is_some() || kept::is_temporary(&name),
             };
             if leftover {
                 files.leftovers.push(name);
@@ -255,11 +280,19 @@ impl Files {
                 files.foreign.push(name);
             }
         }
-        Ok(files)
+        files
     }
 
     fn remove_leftovers(&self, vfs: &dyn Vfs, dir: &Path) -> Result<()> {
-        for name in &self.leftovers {
+        // A manifest goes before what it names.
+        let is_manifest = |name: &&String| kept::parse(name).is_some();
+        for name in self.leftovers.iter().filter(is_manifest) {
+            vfs.remove_file(&dir.join(name))?;
+        }
+        if self.leftovers.iter().any(|name| is_manifest(&name)) {
+            vfs.sync_dir(dir)?;
+        }
+        for name in self.leftovers.iter().filter(|name| !is_manifest(name)) {
             vfs.remove_file(&dir.join(name))?;
         }
         if !self.leftovers.is_empty() {

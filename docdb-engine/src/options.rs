@@ -26,6 +26,10 @@ pub struct DbOptions {
     pub checkpoint_wal_bytes: u64,
     /// A checkpoint is due when the oldest change that is only in the log is this old.
     pub checkpoint_interval: Duration,
+    /// How many checkpoints are kept: the newest, which the database needs, and so many less one before
+    /// it. [`checkpoints`](crate::checkpoints) lists them, and makes a database of one. Every file
+    /// that an earlier one names takes its space until that is let go. 0 counts as 1.
+    pub keep_checkpoints: usize,
     /// Budget for documents and index entries that no checkpoint has written yet, and, in what these
     /// leave, for what is kept of data files and runs, in bytes. Writers wait at it, when nothing is
     /// left, then get MemoryLimit.
@@ -42,6 +46,10 @@ pub struct DbOptions {
     pub segment_bytes_min: u64,
     /// Size in bytes at which log segments stop growing.
     pub segment_bytes_max: u64,
+    /// Budget for all files of the log together, in bytes. A checkpoint is taken before it is used up,
+    /// the segments that `keep_segments` keeps give way, and writers are slowed down near it. Segments
+    /// stop growing at an eighth of it. At least 128 KiB.
+    pub wal_bytes_max: u64,
     /// Whether the log compresses commits of 4 KiB and more. Anything but `None` exists only in a
     /// build with the feature `lz4`, and so can only such a build open the database while compressed
     /// commits are in its log.
@@ -62,8 +70,11 @@ pub struct DbOptions {
     /// A step of a compaction copies at most about this many bytes, which it keeps in memory; a step of
     /// a merge of runs reads as much.
     pub compact_slice_bytes: u64,
-    /// Compactions in the background read and write at most this many bytes a second on average; 0:
-    /// none takes place. [`Db::compact`](crate::Db::compact) has no limit.
+    /// Compactions and merges in the background read and write at most this many bytes a second on
+    /// average; 0: no compaction takes place, and merges have no limit. Merges do not keep to it while
+    /// there are more than twice `runs_max` runs, and nothing does while more of the data files is dead
+    /// than `compact_slice_bytes` twice and what is alive. [`Db::compact`](crate::Db::compact) has no
+    /// limit.
     pub compaction_bytes_per_second: u64,
     /// A snapshot, and that of a cursor, ends when it has not been used for this long.
     pub snapshot_idle_max: Duration,
@@ -95,12 +106,14 @@ impl Default for DbOptions {
             durability: Durability::Full,
             checkpoint_wal_bytes: 64 << 20,
             checkpoint_interval: Duration::from_secs(30),
+            keep_checkpoints: 1,
             memory_bytes_max: 256 << 20,
             block_cache_bytes_max: u64::MAX,
             document_cache_bytes_max: u64::MAX,
             index_shards: 256,
             segment_bytes_min: 256 << 10,
             segment_bytes_max: 64 << 20,
+            wal_bytes_max: 256 << 20,
             wal_compression: Compression::None,
             keep_segments: 2,
             bulk_bytes_min: 1 << 20,

@@ -42,6 +42,12 @@ pub enum Bug {
     CollectedThoughHeld,
     /// A patch is committed though its document has been written since it was read.
     PatchedUnchecked,
+    /// The files of a kept checkpoint that is let go are removed before its name is gone for good.
+    KeptFilesGoneEarly,
+    /// Compactions keep to their rate however much is dead.
+    UpkeepRestsAlways,
+    /// Writers go on as fast as they can while checkpoints do not keep up.
+    WritersNotSlowed,
 }
 
 #[cfg(all(feature = "planted-bugs", debug_assertions))]

@@ -91,6 +91,7 @@ impl Inner {
         for entry in &manifest.data_files {
             self.store.set_live(entry.number, Some(entry.live_bytes));
         }
+        self.note_dead(manifest);
     }
 
     /// Makes `manifest`, an edit of the one that stands, the manifest.
@@ -113,7 +114,7 @@ impl Inner {
         }
     }
 
-    fn poison(&self, cause: Error) -> Error {
+    pub(crate) fn poison(&self, cause: Error) -> Error {
         let _ = self.poisoned.set(cause.clone());
         poisoned(&cause)
     }

@@ -1,6 +1,7 @@
 //! Ordered scans of a collection from one snapshot, in bounded memory.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use docdb_datafile::{DataFileError, FrameId, ReadAhead, ReadOrder};
 use docdb_index::{Direction, Key, Place, ReadMode};
@@ -54,6 +55,8 @@ pub struct Scan {
     reverse: bool,
     index: docdb_index::Scan,
     bodies: ReadAhead,
+    /// The bytes of its windows that are counted.
+    window_bytes: u64,
     left: Option<u64>,
     last_id: Option<u64>,
     done: bool,
@@ -157,10 +160,23 @@ impl Scan {
                 Direction::Ascending => ReadOrder::Ascending,
                 Direction::Descending => ReadOrder::Descending,
             }),
+            window_bytes: 0,
             left: request.limit,
             last_id: None,
             done: false,
         })
+    }
+}
+
+impl Drop for Scan {
+    fn drop(&mut self) {
+        if self.window_bytes > 0 {
+            let inner = &self.db.inner;
+            inner
+                .scan_bytes
+                .fetch_sub(self.window_bytes, Ordering::Relaxed);
+            inner.make_room(inner.delta_bytes() + inner.admitted_bytes.load(Ordering::Relaxed));
+        }
     }
 }
 
@@ -219,8 +235,21 @@ impl Inner {
 
 impl Scan {
     /// The scan as if its request had no limit.
-    pub(crate) fn without_limit(self) -> Scan {
-        Scan { left: None, ..self }
+    pub(crate) fn without_limit(mut self) -> Scan {
+        self.left = None;
+        self
+    }
+
+    /// Counts what the windows take now; the caches give way to what has come on top.
+    fn count_windows(&mut self, inner: &Inner) {
+        let bytes = self.bodies.bytes() as u64;
+        if bytes <= self.window_bytes {
+            return;
+        }
+        let more = bytes - self.window_bytes;
+        inner.scan_bytes.fetch_add(more, Ordering::Relaxed);
+        self.window_bytes = bytes;
+        inner.make_room(inner.delta_bytes() + inner.admitted_bytes.load(Ordering::Relaxed));
     }
 
     /// The version that the scan reads at.
@@ -266,7 +295,10 @@ impl Scan {
                     complete = false;
                     break;
                 }
-                Err(error) => return Err(error),
+                Err(error) => {
+                    self.count_windows(&inner);
+                    return Err(error);
+                }
             };
             bytes += body.len();
             items.push(ScanItem {
@@ -275,6 +307,7 @@ impl Scan {
                 body,
             });
         }
+        self.count_windows(&inner);
         if let Some(last) = items.last() {
             self.last_id = Some(last.id);
             self.index = if complete {

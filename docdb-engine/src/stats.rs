@@ -16,6 +16,10 @@ pub struct DbStats {
     pub commits: u64,
     /// Commits refused since the database was opened: preconditions, missing documents and the like.
     pub refused: u64,
+    /// Commits that were delayed since the database was opened, because checkpoints did not keep up.
+    pub delayed: u64,
+    /// How long altogether.
+    pub delayed_time: Duration,
     /// The newest version that readers see.
     pub visible_version: u64,
     /// The version that the last checkpoint covers.
@@ -35,6 +39,10 @@ pub struct DbStats {
     pub data_live_bytes: u64,
     /// Bytes of data files that are compacted and that only open snapshots keep.
     pub data_kept_bytes: u64,
+    /// Checkpoints that are kept, the newest included.
+    pub checkpoints_kept: u64,
+    /// Bytes of data files and index runs that only earlier checkpoints need.
+    pub pinned_bytes: u64,
     /// Data files compacted since the database was opened.
     pub compactions: u64,
     /// Bytes that these have copied.
@@ -54,6 +62,8 @@ pub struct DbStats {
     pub delta_bytes_max: u64,
     /// Bytes in memory, of `delta_bytes`, that only open snapshots and cursors need.
     pub retired_bytes: u64,
+    /// Bytes in memory that open scans have read ahead.
+    pub scan_bytes: u64,
     /// Bytes in memory for the fences of the index runs.
     pub run_bytes: u64,
     /// Pages of index runs that are kept in memory.

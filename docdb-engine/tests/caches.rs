@@ -201,6 +201,37 @@ fn a_scan_leaves_the_caches_as_they_are() {
     assert_eq!(before.block_cache.entries, after.block_cache.entries);
 }
 
+/// What open scans have read ahead counts, and the caches give way to it and get it back.
+#[test]
+fn the_windows_of_open_scans_count_against_the_caches() {
+    let vfs = disk();
+    let mut options = roomy();
+    options.memory_bytes_max = 4 << 20;
+    let db = create_with(&vfs, options).unwrap();
+    load(&db, 1..5000);
+    let room = |db: &Db| {
+        let stats = db.stats();
+        let caches = stats.block_cache.capacity + stats.document_cache.capacity;
+        assert!(stats.block_cache.bytes + stats.document_cache.bytes <= caches);
+        (stats.scan_bytes, caches)
+    };
+    let (none, before) = room(&db);
+    assert_eq!(none, 0);
+    let mut scans = Vec::new();
+    for n in 0..20 {
+        let mut scan = db.scan(&in_collection(C)).unwrap();
+        scan.next_chunk(2_000, usize::MAX).unwrap();
+        scans.push(scan);
+        let (scanned, caches) = room(&db);
+        assert!(scanned >= (n + 1) * (64 << 10), "{scanned} of {n}");
+        // In steps of 1/128 of the budget.
+        let step = (4 << 20) / 128;
+        assert!(caches + scanned <= before + step, "{caches} and {scanned}");
+    }
+    drop(scans);
+    assert_eq!(room(&db), (0, before));
+}
+
 /// A damaged document in the middle of what is read at once: all others come, in both directions, and
 /// the error names the file and comes at its place.
 #[test]

@@ -66,6 +66,14 @@ fn mostly_dead(vfs: &SimVfs, options: DbOptions) -> Db {
     db
 }
 
+/// Writes so much that there is more alive than dead, and compactions keep to their rate.
+fn more_is_live(db: &Db) {
+    for id in 1_000..1_060 {
+        write(db, id, &text(id, 1_000));
+    }
+    db.checkpoint().unwrap();
+}
+
 #[test]
 fn a_set_that_is_overwritten_takes_little_more_than_itself() {
     let vfs = disk();
@@ -526,6 +534,7 @@ fn the_background_keeps_to_its_rate() {
     let mut options = options();
     options.compaction_bytes_per_second = 1_000;
     let db = mostly_dead(&vfs, options);
+    more_is_live(&db);
     let mut steps = 0;
     let started = vfs.now();
     while let Some(due) = db.maintenance_due() {
@@ -549,7 +558,9 @@ fn a_close_in_the_middle_abandons_the_job() {
     let vfs = disk();
     let mut options = options();
     options.compaction_bytes_per_second = 1;
+    options.runs_max = 8;
     let db = mostly_dead(&vfs, options);
+    more_is_live(&db);
     let state = dump(&db).unwrap();
     while db.maintenance_step().unwrap() {}
     assert!(db.stats().compacted_bytes > 0 && db.stats().compactions == 0);

@@ -9,11 +9,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use docdb_engine::planted::{Bug, plant};
 use docdb_engine::vfs::Vfs;
-use docdb_engine::{Db, Error, ManualDriver, WriteOp};
+use docdb_engine::{Db, Durability, Error, ManualDriver, WriteOp};
 use docdb_wal::planted as wal;
 
 use common::explore::{crash_everywhere, crash_everywhere_in_recovery};
 use common::hooked::Hooked;
+use common::kept;
+use common::overwritten::overwrite;
+use common::pressed::press;
 use common::workload::text;
 use common::{check_space, create, dir, disk, dump, open, options, settle};
 
@@ -158,6 +161,24 @@ fn written_while_edited() -> Result<(), String> {
     }
 }
 
+/// A writer that is faster than checkpoints, at the end of the memory and at that of the log.
+fn budgets_are_kept() -> Result<(), String> {
+    let time = std::time::Duration::from_secs(2);
+    for (memory, log) in [(4 << 20, 1 << 30), (1 << 30, 4 << 20)] {
+        press(Durability::Os, memory, log, time)?;
+    }
+    Ok(())
+}
+
+/// Overwriting with a rate of compaction that is far too low.
+fn space_is_bounded() -> Result<(), String> {
+    let space = overwrite(64 << 10, std::time::Duration::from_secs(10))?;
+    if space.most > 4.0 {
+        return Err(format!("{space:?}"));
+    }
+    Ok(())
+}
+
 /// What a test says, also if it panics: a bug may be caught by an assertion.
 fn outcome(test: fn() -> Result<(), String>) -> Result<(), String> {
     let panicked = |_| Err("by a panic".to_owned());
@@ -176,6 +197,9 @@ fn every_planted_bug_is_caught() {
         let how = explore().expect_err("goes unseen");
         println!("{bug:?} is caught {how:.300}");
     }
+    plant(Some(Bug::KeptFilesGoneEarly));
+    let how = kept::crash_everywhere().expect_err("goes unseen");
+    println!("KeptFilesGoneEarly is caught {how:.300}");
     plant(Some(Bug::UnlinkedBeforeManifest));
     let how = crash_everywhere().expect_err("goes unseen");
     println!("UnlinkedBeforeManifest is caught {how:.300}");
@@ -186,6 +210,8 @@ fn every_planted_bug_is_caught() {
         ),
         (Bug::DeletionDroppedEarly, deleted_and_merged),
         (Bug::PatchedUnchecked, written_while_edited),
+        (Bug::WritersNotSlowed, budgets_are_kept),
+        (Bug::UpkeepRestsAlways, space_is_bounded),
     ] {
         plant(Some(bug));
         let how = outcome(test).expect_err("goes unseen");

@@ -91,6 +91,26 @@ pub struct ServeArgs {
         value_parser = str::parse::<Compression>
     )]
     pub wal_compression: Compression,
+    /// Checkpoints that each database keeps: the newest and those before it.
+    #[arg(
+        long,
+        global = true,
+        env = "DOCDB_KEEP_CHECKPOINTS",
+        default_value_t = 1,
+        value_name = "COUNT",
+        value_parser = clap::value_parser!(u32).range(1..=1000)
+    )]
+    pub keep_checkpoints: u32,
+    /// Budget in bytes for the files of each database's log. Writers are slowed down near it.
+    #[arg(
+        long,
+        global = true,
+        env = "DOCDB_WAL_BYTES_MAX",
+        default_value_t = 256 << 20,
+        value_name = "BYTES",
+        value_parser = clap::value_parser!(u64).range(128 << 10..)
+    )]
+    pub wal_bytes_max: u64,
     /// Most connections at a time; further clients wait to be accepted.
     #[arg(
         long,
@@ -154,6 +174,10 @@ pub struct Config {
     pub durability: Durability,
     /// Whether the databases' logs compress.
     pub wal_compression: Compression,
+    /// Checkpoints that each database keeps.
+    pub keep_checkpoints: u32,
+    /// Budget in bytes for the files of each database's log.
+    pub wal_bytes_max: u64,
     /// Most connections at a time.
     pub connections_max: u32,
     /// How long stopping may take.
@@ -169,6 +193,8 @@ impl Config {
             socket_mode: 0o600,
             durability: Durability::default(),
             wal_compression: Compression::default(),
+            keep_checkpoints: 1,
+            wal_bytes_max: 256 << 20,
             connections_max: 4096,
             drain_timeout: DRAIN_TIMEOUT,
         }
@@ -181,6 +207,8 @@ impl From<ServeArgs> for Config {
             socket_mode: args.socket_mode,
             durability: args.durability,
             wal_compression: args.wal_compression,
+            keep_checkpoints: args.keep_checkpoints,
+            wal_bytes_max: args.wal_bytes_max,
             connections_max: args.max_connections,
             ..Config::new(args.data_dir, args.socket)
         }
@@ -255,6 +283,8 @@ mod tests {
             &["--wal-compression", "zip"],
             &["--socket-mode", "9"],
             &["--socket-mode", "1777"],
+            &["--wal-bytes-max", "1000"],
+            &["--keep-checkpoints", "0"],
             &["--max-connections", "0"],
             &["--no-such-option"],
             &["no-such-verb"],

@@ -100,6 +100,8 @@ impl Server {
         let pool = when_free(|| {
             let mut db = DbOptions::default();
             db.wal_compression = config.wal_compression;
+            db.keep_checkpoints = config.keep_checkpoints as usize;
+            db.wal_bytes_max = config.wal_bytes_max;
             let options = PoolOptions::default()
                 .durability(config.durability)
                 .db(db)

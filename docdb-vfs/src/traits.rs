@@ -60,6 +60,11 @@ pub trait Vfs: Send + Sync + fmt::Debug {
     /// Monotonic time since an arbitrary, fixed moment.
     fn now(&self) -> Duration;
 
+    /// Blocks the caller until [`Vfs::now`] is later by `time`.
+    fn sleep(&self, time: Duration) {
+        std::thread::sleep(time);
+    }
+
     /// Fills `buf` with random bytes.
     fn fill_random(&self, buf: &mut [u8]);
 }

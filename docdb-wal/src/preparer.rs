@@ -39,7 +39,7 @@ impl Preparer {
         options: &WalOptions,
         reserve: Reserve,
     ) -> Preparer {
-        let capacity_bytes_max = options.segment_bytes_max;
+        let capacity_bytes_max = options.segment_bytes_most();
         Preparer {
             wal_id,
             next_number: current.number + 1,
@@ -81,6 +81,47 @@ impl Preparer {
     pub(crate) fn retired(&self) -> (u64, u64) {
         let bytes = self.retired.iter().map(|file| file.capacity_bytes).sum();
         (self.retired.len() as u64, bytes)
+    }
+
+    /// Bytes of the files that it has, but for those set aside for a recovery.
+    pub(crate) fn file_bytes(&self) -> u64 {
+        let preparing = self.preparing.as_ref().map_or(0, Preparing::capacity_bytes);
+        let ready = self.ready.as_ref().map_or(0, |ready| ready.capacity_bytes);
+        preparing + ready + self.retired().1
+    }
+
+    /// The capacity of the segment behind the current one, which may be still to come.
+    pub(crate) fn next_bytes(&self) -> u64 {
+        let begun = self.preparing.as_ref().map(Preparing::capacity_bytes);
+        let ready = self.ready.as_ref().map(|ready| ready.capacity_bytes);
+        ready.or(begun).unwrap_or(self.next_capacity_bytes)
+    }
+
+    /// By how much the log's files grow if a segment with room for `bytes` of groups is begun now.
+    pub(crate) fn growth_bytes(&self, bytes: u64) -> u64 {
+        let capacity_bytes = self.next_capacity_bytes.max(capacity_for(bytes));
+        let is_there = self.ready_bytes() >= bytes && self.ready.is_some();
+        let fits = |begun: &Preparing| begun.capacity_bytes() >= capacity_bytes;
+        if is_there || self.preparing.as_ref().is_some_and(fits) {
+            return 0;
+        }
+        let reserve = reserve::wanted_bytes(capacity_bytes).saturating_sub(self.reserve.bytes());
+        let reused = self.retired.last().map_or(0, |file| file.capacity_bytes);
+        // One that is too small makes place.
+        (capacity_bytes + reserve).saturating_sub(reused)
+    }
+
+    /// Gives up a file that is kept for reuse; `None` if there is none.
+    pub(crate) fn drop_retired(&mut self, home: &Home) -> Option<u64> {
+        let retired = self.retired.pop()?;
+        // Recovery removes such files too.
+        let _ = home.vfs.remove_file(&retired.temporary);
+        Some(retired.capacity_bytes)
+    }
+
+    /// The largest capacity of segments, but for those that one record needs larger.
+    pub(crate) fn capacity_bytes_max(&self) -> u64 {
+        grown(self.capacity_bytes_max, self.capacity_bytes_max)
     }
 
     /// Bytes set aside for a recovery.

@@ -97,6 +97,8 @@ pub struct WalStats {
     pub recycled_bytes: u64,
     /// Bytes set aside so that the log can be opened on a full disk.
     pub reserved_bytes: u64,
+    /// Bytes of all files of the log, those above and the one that is being prepared.
+    pub file_bytes: u64,
     /// The LSN of the last record appended.
     pub appended_lsn: u64,
     /// The LSN up to which everything is durable.

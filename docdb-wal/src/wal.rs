@@ -17,7 +17,8 @@ use crate::lsn::Lsn;
 use crate::options::WalOptions;
 use crate::pack::{self, PackedRecord};
 use crate::recovery;
-use crate::stats::WalStats;
+use crate::stats::{FlushStats, WalStats};
+use crate::sync::atomic::Ordering;
 use crate::ticket::CommitTicket;
 use crate::waiters::Goal;
 
@@ -244,6 +245,19 @@ impl Wal {
         self.log.retire_below(lsn)
     }
 
+    /// How many bytes can still be written before the log's files pass their
+    /// [budget](WalOptions::bytes_max), with those that can give way given up; 0 when they have.
+    /// Without a budget there is no end to it. Cheap: no lock is taken.
+    pub fn room_bytes(&self) -> u64 {
+        self.log.room_bytes()
+    }
+
+    /// The bytes of segments that are full and hold records which were not given up with
+    /// [`Wal::retire_below`]: what that would gain if everything were. Cheap: no lock is taken.
+    pub fn sealed_bytes(&self) -> u64 {
+        self.log.sealed_bytes.load(Ordering::Relaxed)
+    }
+
     /// Reads the records from `lsn` on, beside those who write. See [`LogReader`].
     ///
     /// # Errors
@@ -259,6 +273,11 @@ impl Wal {
     /// [`WalError::Corrupt`]; [`WalError::Io`].
     pub fn oldest_lsn(&self) -> Result<Lsn> {
         Ok(Lsn(log_reader::oldest_lsn(&self.log)?))
+    }
+
+    /// What has been flushed since the log was opened. Cheap: no lock is taken.
+    pub fn flush_stats(&self) -> FlushStats {
+        self.log.counters.read()
     }
 
     /// Figures of the log.
@@ -279,7 +298,8 @@ impl Wal {
             }
             (preparer.reserved_bytes(), preparer.retired())
         };
-        let state = log.state.lock();
+        let file_bytes = log.file_bytes();
+        let poisoned = log.state.lock().poisoned.is_some();
         WalStats {
             flush: log.counters.read(),
             segments,
@@ -287,9 +307,10 @@ impl Wal {
             recycled_segments,
             recycled_bytes,
             reserved_bytes,
+            file_bytes,
             appended_lsn: log.reached(Reach::Appended),
             durable_lsn: log.reached(Reach::Durable),
-            poisoned: state.poisoned.is_some(),
+            poisoned,
         }
     }
 

@@ -13,6 +13,7 @@
 //! ones. A failure in 4 leaves it open which manifest stands, and poisons the database. Nothing after
 //! 4 can fail in a way that would leave the files and the memory apart.
 
+mod keep;
 mod write;
 
 use std::sync::Arc;
@@ -32,6 +33,8 @@ use crate::planted::{Bug, is_planted};
 use crate::pointer::DocPtr;
 use crate::publish::identity_of;
 
+pub(crate) use keep::find as find_kept;
+
 /// After a failed checkpoint the next one is due when this has passed.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -49,6 +52,8 @@ pub(crate) struct Checkpointer {
     data_file_in_doubt: bool,
     /// The files that the current attempt has created, by name.
     created: Vec<String>,
+    /// Those of earlier checkpoints that are kept, oldest first.
+    pub(crate) kept: Vec<Manifest>,
     /// The last checkpoint was taken, or tried, by the close.
     pub(crate) is_closed: bool,
 }
@@ -88,9 +93,10 @@ pub struct CheckpointReport {
 }
 
 impl Checkpointer {
-    pub(crate) fn new(manifest: Manifest) -> Checkpointer {
+    pub(crate) fn new(manifest: Manifest, kept: Vec<Manifest>) -> Checkpointer {
         Checkpointer {
             manifest,
+            kept,
             writer: None,
             pending: None,
             data_file_in_doubt: false,
@@ -128,6 +134,7 @@ impl Inner {
             .dirty_since()
             .is_some_and(|since| now >= since + self.options.checkpoint_interval);
         old || self.logged_bytes.load(Ordering::Relaxed) >= self.options.checkpoint_wal_bytes
+            || self.is_pressing(now)
     }
 
     pub(crate) fn checkpoint(&self) -> Result<CheckpointReport> {
@@ -172,8 +179,8 @@ impl Inner {
         for name in state.created.drain(..) {
             let data = parse_data_file_name(&name);
             let run = parse_run_file_name(&name);
-            let is_named = manifest.data_files.iter().any(|e| Some(e.number) == data)
-                || manifest.runs.iter().any(|e| Some(e.number) == run);
+            let is_named = data.is_some_and(|number| manifest.names_data_file(number))
+                || run.is_some_and(|number| manifest.names_run(number));
             if !is_named {
                 let _ = self.vfs.remove_file(&self.dir.join(name));
             }
@@ -189,6 +196,7 @@ impl Inner {
     fn retry_later(&self) {
         let interval = self.options.checkpoint_interval;
         let due = self.vfs.now() + RETRY_AFTER.min(interval);
+        self.pressure.retry_at(due);
         let since = due.saturating_sub(interval);
         let nanos = since.as_nanos() as u64 + 1;
         self.dirty_since.store(nanos, Ordering::Release);
@@ -196,8 +204,16 @@ impl Inner {
     }
 
     fn checkpoint_once(&self, state: &mut Checkpointer) -> Result<CheckpointReport> {
+        let outcome = self.write_checkpoint(state);
+        let (is_ok, budget) = (outcome.is_ok(), self.options.memory_bytes_max);
+        self.pressure.end(is_ok, budget, self.vfs.now());
+        outcome
+    }
+
+    fn write_checkpoint(&self, state: &mut Checkpointer) -> Result<CheckpointReport> {
         let started = self.vfs.now();
         let (frozen, pending) = self.freeze(state)?;
+        self.pressure.begin(frozen.bytes() as u64, started);
         let unchanged = frozen.is_empty() && pending.ts.0 == state.manifest.checkpoint_ts;
         let mut report = CheckpointReport {
             version: pending.ts.0,
@@ -221,15 +237,18 @@ impl Inner {
             let written = self.write_files(state, continued, &frozen, &pending, &mut report)?;
             let mut manifest = state.manifest.clone();
             pending.bulk_files.enter(&mut manifest);
-            written.enter(&mut manifest, self.options.data_file_bytes_max);
+            written.enter(&mut manifest, &self.options);
             manifest.checkpoint_ts = pending.ts.0;
             manifest.proven_lsn = pending.ts.0;
             manifest.collections = pending.collections;
             manifest.next_collection = pending.next_collection;
+            let earlier = self.keep_manifest(state)?;
             self.replace_manifest(state, manifest)?;
+            state.kept.extend(earlier);
             state.data_file_in_doubt = was_in_doubt && written.data.is_none();
             if let Some(data) = written.data {
-                state.writer = data.writer;
+                let goes_on = state.manifest.append_file.is_some();
+                state.writer = data.writer.filter(|_| goes_on);
                 self.adopt(data.entry, data.opened);
             }
             self.note_live(&state.manifest);
@@ -242,6 +261,7 @@ impl Inner {
                 .store(pending.ts.0, Ordering::Relaxed);
             self.counters.checkpoints.fetch_add(1, Ordering::Relaxed);
         }
+        self.let_go(state)?;
         self.release();
         self.wal.retire_below(Lsn(pending.ts.0 + 1))?;
         report.time = self.vfs.now().saturating_sub(started);

@@ -11,10 +11,14 @@ use super::{CheckpointReport, Checkpointer, FrozenDelta, Pending};
 use crate::db::Inner;
 use crate::error::Result;
 use crate::manifest::{DataFileEntry, Manifest, RunEntry};
+use crate::options::DbOptions;
 use crate::pointer::DocPtr;
 use crate::publish::{entry_of, reserve_run};
 use crate::space::LiveChanges;
 
+/// Of what is live, checkpoints make about so many data files, if these are no smaller than a slice of a
+/// compaction and no larger than the options say.
+const FILES_OF_LIVE: u64 = 4;
 /// Documents taken from the frozen delta at a time; what they take is synced in between.
 const CHUNK_ITEMS: usize = 256;
 
@@ -35,19 +39,29 @@ pub(super) struct WrittenData {
 }
 
 impl Written {
-    pub(super) fn enter(&self, manifest: &mut Manifest, data_file_bytes_max: u64) {
+    pub(super) fn enter(&self, manifest: &mut Manifest, options: &DbOptions) {
         if let Some(data) = &self.data {
-            let entry = data.entry;
-            manifest.enter_data_file(entry);
-            let is_full = entry.durable_bytes >= data_file_bytes_max;
-            manifest.append_file = (!is_full).then_some(entry.number);
+            manifest.enter_data_file(data.entry);
         }
         if let Some((entry, _)) = &self.run {
             manifest.runs.insert(0, *entry);
         }
         self.live.enter(manifest);
         manifest.dropped_entries += self.dropped_entries;
+        if let Some(data) = &self.data {
+            let is_full = data.entry.durable_bytes >= full_bytes(manifest, options);
+            manifest.append_file = (!is_full).then_some(data.entry.number);
+        }
     }
+}
+
+/// The length from which on checkpoints append to another data file: a part of what is live, so that
+/// what is overwritten often dies together with its file, and little is to be copied at a time.
+fn full_bytes(manifest: &Manifest, options: &DbOptions) -> u64 {
+    let live: u64 = manifest.data_files.iter().map(|e| e.live_bytes).sum();
+    let part = live / FILES_OF_LIVE;
+    part.max(options.compact_slice_bytes)
+        .min(options.data_file_bytes_max)
 }
 
 /// What older runs hold of a document.

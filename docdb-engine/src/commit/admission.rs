@@ -1,15 +1,13 @@
 //! Memory for commits: each asks once for all that it needs, before it holds anything.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use docdb_types::ErrorKind;
 
 use crate::db::Inner;
 use crate::error::{Error, Result};
+use crate::pressure::DELAY_MAX;
 
-/// How long a commit waits for memory.
-const MEMORY_WAIT_MAX: Duration = Duration::from_secs(1);
 /// What a version takes in memory beside its body, about.
 const ENTRY_BYTES: u64 = 64;
 
@@ -18,6 +16,8 @@ const ENTRY_BYTES: u64 = 64;
 pub(crate) struct Permit<'a> {
     inner: &'a Inner,
     bytes: u64,
+    /// Of the budget, these included.
+    used_bytes: u64,
 }
 
 impl Drop for Permit<'_> {
@@ -29,28 +29,30 @@ impl Drop for Permit<'_> {
 }
 
 impl Inner {
-    /// Waits for memory if the budget is used up, by taking a checkpoint or waiting for one. Whoever
-    /// waits holds nothing.
+    /// Waits for memory if the budget is used up, by taking a checkpoint or waiting for one, 1 s at
+    /// most. If it is not, but checkpoints do not keep up, the commit is delayed. Whoever waits holds
+    /// no lock.
     ///
     /// # Errors
     /// `MemoryLimit`: nothing was changed.
     pub(crate) fn admit(&self, operations: usize, body_bytes: usize) -> Result<Permit<'_>> {
         let bytes = operations as u64 * ENTRY_BYTES + body_bytes as u64;
         if let Some(permit) = self.try_admit(bytes) {
+            self.pace(permit.used_bytes, bytes);
             return Ok(permit);
         }
         if bytes > self.options.memory_bytes_max {
             return Err(self.memory_limit());
         }
         self.request_maintenance();
-        let deadline = self.vfs.now() + MEMORY_WAIT_MAX;
+        let deadline = self.vfs.now() + DELAY_MAX;
         loop {
             let left = deadline.saturating_sub(self.vfs.now());
             if left.is_zero() {
                 return Err(self.memory_limit());
             }
             let Some(mut checkpointer) = self.checkpointer.try_lock_for(left) else {
-                continue;
+                return Err(self.memory_limit());
             };
             self.check_open()?;
             // Another checkpoint may have ended while this one waited for the lock.
@@ -92,8 +94,13 @@ impl Inner {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, admit)
             .ok()?;
         // The caches have what is left, and no more.
-        self.make_room(delta_bytes + before + bytes);
-        Some(Permit { inner: self, bytes })
+        let used_bytes = delta_bytes + before + bytes;
+        self.make_room(used_bytes);
+        Some(Permit {
+            inner: self,
+            bytes,
+            used_bytes,
+        })
     }
 
     fn memory_limit(&self) -> Error {

@@ -86,6 +86,16 @@ impl DataFileEntry {
 }
 
 impl Manifest {
+    /// Whether it names this data file.
+    pub(crate) fn names_data_file(&self, number: u32) -> bool {
+        self.data_files.iter().any(|entry| entry.number == number)
+    }
+
+    /// Whether it names this run.
+    pub(crate) fn names_run(&self, number: u64) -> bool {
+        self.runs.iter().any(|entry| entry.number == number)
+    }
+
     /// Enters a data file, or what was appended to it.
     pub(crate) fn enter_data_file(&mut self, entry: DataFileEntry) {
         match self.data_file_mut(entry.number) {

@@ -1,6 +1,7 @@
 //! What a checkpoint has made permanent: one file, replaced as a whole.
 
 pub(crate) mod format;
+pub(crate) mod kept;
 mod store;
 
 pub(crate) use format::{CollectionEntry, DataFileEntry, Manifest, RunEntry};

@@ -13,14 +13,18 @@ pub(crate) const MANIFEST_TEMPORARY: &str = "MANIFEST.tmp";
 
 /// Reads the manifest of the database in `dir`. Its absence is an error: it is never made anew.
 pub(crate) fn read(vfs: &dyn Vfs, dir: &Path) -> Result<Manifest> {
-    let path = dir.join(MANIFEST);
+    read_file(vfs, &dir.join(MANIFEST))
+}
+
+/// Reads a manifest.
+pub(super) fn read_file(vfs: &dyn Vfs, path: &Path) -> Result<Manifest> {
     let corrupt = |what: &str| {
         Error::new(
             ErrorKind::Corrupt,
             format!("{} is damaged: {what}", path.display()),
         )
     };
-    if !vfs.exists(&path)? {
+    if !vfs.exists(path)? {
         return Err(Error::new(
             ErrorKind::Corrupt,
             format!(
@@ -29,7 +33,7 @@ pub(crate) fn read(vfs: &dyn Vfs, dir: &Path) -> Result<Manifest> {
             ),
         ));
     }
-    let file = vfs.open(&path, OpenMode::Read)?;
+    let file = vfs.open(path, OpenMode::Read)?;
     let length = file.len()?;
     if length > MANIFEST_BYTES_MAX {
         return Err(corrupt("it is longer than any manifest"));
@@ -61,7 +65,17 @@ pub(crate) fn replace(
     dir: &Path,
     manifest: &Manifest,
 ) -> std::result::Result<(), ReplaceError> {
-    let temporary = dir.join(MANIFEST_TEMPORARY);
+    write(vfs, dir, MANIFEST, MANIFEST_TEMPORARY, manifest)
+}
+
+pub(super) fn write(
+    vfs: &dyn Vfs,
+    dir: &Path,
+    name: &str,
+    temporary: &str,
+    manifest: &Manifest,
+) -> std::result::Result<(), ReplaceError> {
+    let temporary = dir.join(temporary);
     let produce = || -> docdb_vfs::Result<()> {
         if vfs.exists(&temporary)? {
             vfs.remove_file(&temporary)?;
@@ -72,7 +86,7 @@ pub(crate) fn replace(
     };
     produce().map_err(|error| ReplaceError::Abandoned(error.into()))?;
     let publish = || -> docdb_vfs::Result<()> {
-        vfs.rename(&temporary, &dir.join(MANIFEST))?;
+        vfs.rename(&temporary, &dir.join(name))?;
         vfs.sync_dir(dir)
     };
     publish().map_err(|error| ReplaceError::Final(error.into()))

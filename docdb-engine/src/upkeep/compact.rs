@@ -313,6 +313,7 @@ impl Inner {
             .fetch_add(documents, Ordering::Relaxed);
         if let Some(gone) = gone {
             self.keep_for_snapshots(gone.number, gone.durable_bytes, bound);
+            self.count_pinned(&state);
         }
         drop(state);
         self.release();

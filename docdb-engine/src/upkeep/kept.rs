@@ -4,9 +4,13 @@
 //! checkpoint of that manifest. A snapshot at or above that checkpoint needs nothing else; an older
 //! one may. So the file stays open, and on the disk, until no snapshot is older.
 
+use std::collections::BTreeSet;
+
 use docdb_datafile::data_file_name;
 use docdb_mvcc::CommitTs;
+use parking_lot::{MappedMutexGuard, MutexGuard};
 
+use super::Upkeep;
 use crate::db::Inner;
 
 /// Most files that are kept; no more are compacted then.
@@ -15,6 +19,8 @@ pub(super) const KEPT_FILES_MAX: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct Kept {
     files: Vec<KeptFile>,
+    /// Data files that earlier checkpoints name: these stay on the disk.
+    pinned: BTreeSet<u32>,
     /// The directory may be another owner's.
     is_closed: bool,
 }
@@ -34,6 +40,19 @@ impl Kept {
 
     pub(super) fn is_full(&self) -> bool {
         self.files.len() >= KEPT_FILES_MAX
+    }
+}
+
+impl Upkeep {
+    /// The data files that stay on the disk for earlier checkpoints.
+    pub(crate) fn pinned_files(&self) -> MappedMutexGuard<'_, BTreeSet<u32>> {
+        MutexGuard::map(self.kept.lock(), |kept| &mut kept.pinned)
+    }
+
+    /// Whether a snapshot may read this data file, which the manifest names no more.
+    pub(crate) fn is_kept_for_snapshots(&self, number: u32) -> bool {
+        let kept = self.kept.lock();
+        kept.files.iter().any(|file| file.number == number)
     }
 }
 
@@ -77,10 +96,12 @@ impl Inner {
                 return true;
             }
             self.store.remove(file.number);
-            // What cannot be removed now, the next open removes.
-            let _ = self
-                .vfs
-                .remove_file(&self.dir.join(data_file_name(file.number)));
+            if !kept.pinned.contains(&file.number) {
+                // What cannot be removed now, the next open removes.
+                let _ = self
+                    .vfs
+                    .remove_file(&self.dir.join(data_file_name(file.number)));
+            }
             false
         });
     }

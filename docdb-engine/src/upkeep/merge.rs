@@ -27,6 +27,7 @@ const PART_ENTRIES: u64 = 2048;
 /// A merge under way.
 pub(super) struct MergeJob {
     inputs: Vec<Arc<Run<DocPtr>>>,
+    unread_entries: u64,
     /// See [`Merge::new`].
     drop_tombstones_below: CommitTs,
     identity: RunIdentity,
@@ -90,6 +91,7 @@ impl Inner {
         let identity = reserve_run(&mut state.manifest, self.vfs.as_ref());
         let manifest = &state.manifest;
         MergeJob {
+            unread_entries: inputs.iter().map(|run| run.meta().entries).sum(),
             inputs,
             drop_tombstones_below,
             path: self.dir.join(run_file_name(identity.number)),
@@ -101,8 +103,8 @@ impl Inner {
         }
     }
 
-    /// Whether that was the end of it.
-    pub(super) fn step_merge(&self, job: &mut MergeJob) -> Result<bool> {
+    /// Whether that was the end of it, and the bytes that were read and written, about.
+    pub(super) fn step_merge(&self, job: &mut MergeJob) -> Result<(bool, u64)> {
         let (mut merge, mut writer) = match job.started.take() {
             Some(started) => started,
             None => (
@@ -112,20 +114,29 @@ impl Inner {
         };
         let collections = &job.collections;
         let keep = |key: &Key| collections.contains(&key.collection);
-        let mut entries = self.options.compact_slice_bytes / ENTRY_BYTES;
+        let before = writer.entries();
+        let bytes = |job: &mut MergeJob, entries: u64, writer: &RunWriter<DocPtr>| {
+            let read = entries.min(job.unread_entries);
+            job.unread_entries -= read;
+            (read + writer.entries() - before) * ENTRY_BYTES
+        };
+        let step_entries = self.options.compact_slice_bytes / ENTRY_BYTES;
+        let mut entries = step_entries;
         while entries > 0 {
             let part = entries.min(PART_ENTRIES);
             entries -= part;
             if merge.step(&mut writer, part, keep)? {
+                let bytes = bytes(job, step_entries, &writer);
                 self.publish_merge(job, writer)?;
-                return Ok(true);
+                return Ok((true, bytes));
             }
             self.pace_run(&mut writer)?;
         }
         // So that no step, nor the end, has much to wait for.
         writer.sync_written()?;
+        let bytes = bytes(job, step_entries, &writer);
         job.started = Some((merge, writer));
-        Ok(false)
+        Ok((false, bytes))
     }
 
     fn publish_merge(&self, job: &MergeJob, writer: RunWriter<DocPtr>) -> Result<()> {
@@ -160,8 +171,11 @@ impl Inner {
         // Whoever reads one of them has it open. What cannot be removed now is removed by the next
         // open.
         for number in old {
-            let _ = self.vfs.remove_file(&self.dir.join(run_file_name(number)));
+            if !state.names_run(number) {
+                let _ = self.vfs.remove_file(&self.dir.join(run_file_name(number)));
+            }
         }
+        self.count_pinned(&state);
         drop(state);
         self.release();
         Ok(())

@@ -19,7 +19,7 @@ mod tiers;
 mod victim;
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use docdb_datafile::DataFileWriter;
@@ -28,6 +28,8 @@ use parking_lot::Mutex;
 use crate::checkpoint::{Checkpointer, RETRY_AFTER};
 use crate::db::{Inner, poisoned};
 use crate::error::Result;
+use crate::manifest::Manifest;
+use crate::planted::{Bug, is_planted};
 
 use compact::CompactJob;
 pub use demand::CompactionReport;
@@ -36,12 +38,20 @@ use merge::MergeJob;
 
 /// Longest time between two attempts after failures.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
+/// When the dead bytes of all data files are more than the live ones and so many slices, compactions
+/// do not rest.
+const URGENT_SLICES: u64 = 2;
+
 /// What upkeep goes on from.
 #[derive(Debug, Default)]
 pub(crate) struct Upkeep {
     work: Mutex<Work>,
     /// When there is something to do, in nanoseconds of the clock plus 1; 0 if there is nothing.
     due: AtomicU64,
+    /// It is due then, and not now, only to keep to the rate.
+    is_resting: AtomicBool,
+    /// More is dead than can wait for the rate.
+    is_urgent: AtomicBool,
     kept: Mutex<Kept>,
 }
 
@@ -67,8 +77,9 @@ enum Job {
 enum Step {
     /// There was nothing to do.
     Idle,
-    Merged,
-    /// So many bytes were read and written for a compaction.
+    /// So many bytes were read and written for a merge.
+    Merged(u64),
+    /// So many were for a compaction.
     Compacted(u64),
 }
 
@@ -91,6 +102,7 @@ impl Upkeep {
 
     fn set_due(&self, at: Option<Duration>) {
         let nanos = at.map_or(0, |at| at.as_nanos() as u64 + 1);
+        self.is_resting.store(false, Ordering::Relaxed);
         self.due.store(nanos, Ordering::Release);
     }
 
@@ -104,7 +116,9 @@ impl Inner {
     /// Notes that there is upkeep to do, if there is and nobody knows yet. The caller has changed the
     /// manifest.
     pub(crate) fn schedule_upkeep(&self, state: &Checkpointer) {
-        if self.upkeep.due().is_none() && self.is_upkeep_wanted(state) {
+        let upkeep = &self.upkeep;
+        let ends_rest = upkeep.is_resting.load(Ordering::Relaxed) && !self.may_rest_for_space();
+        if ends_rest || (upkeep.due().is_none() && self.is_upkeep_wanted(state)) {
             self.upkeep.set_due(Some(self.vfs.now()));
             self.request_maintenance();
         }
@@ -135,15 +149,8 @@ impl Inner {
         };
         match self.advance(&mut work, Victims::Worthwhile) {
             Ok(Step::Idle) => Ok(false),
-            Ok(Step::Merged) => {
-                self.upkeep.set_due(Some(now));
-                self.request_maintenance();
-                Ok(true)
-            }
-            Ok(Step::Compacted(bytes)) => {
-                let rate = self.options.compaction_bytes_per_second.max(1);
-                let rest = Duration::from_secs_f64(bytes as f64 / rate as f64);
-                self.upkeep.set_due(Some(now + rest.min(RETRY_AFTER_MAX)));
+            Ok(step) => {
+                self.rest(step, now);
                 Ok(true)
             }
             Err(error) => {
@@ -152,6 +159,46 @@ impl Inner {
                 Err(error)
             }
         }
+    }
+
+    /// Lets upkeep rest so long after a step that it keeps to the rate, if it can wait: not for merges
+    /// while there are more than twice as many runs as there should be, and for nothing while more is
+    /// dead than alive, since both are promised to be bounded.
+    fn rest(&self, step: Step, now: Duration) {
+        let rate = self.options.compaction_bytes_per_second;
+        let bytes = match step {
+            Step::Idle => return,
+            Step::Merged(_) if rate == 0 || !self.may_rest_for_runs() => 0,
+            Step::Merged(bytes) | Step::Compacted(bytes) if self.may_rest_for_space() => bytes,
+            Step::Merged(_) | Step::Compacted(_) => 0,
+        };
+        let rest = Duration::from_secs_f64(bytes as f64 / rate.max(1) as f64);
+        self.upkeep.set_due(Some(now + rest.min(RETRY_AFTER_MAX)));
+        if rest.is_zero() {
+            self.request_maintenance();
+        } else {
+            self.upkeep.is_resting.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn may_rest_for_runs(&self) -> bool {
+        self.index.stats().runs <= self.options.runs_max.saturating_mul(2)
+    }
+
+    fn may_rest_for_space(&self) -> bool {
+        is_planted(Bug::UpkeepRestsAlways) || !self.upkeep.is_urgent.load(Ordering::Relaxed)
+    }
+
+    /// Notes how much of the data files is dead. To be called when the manifest has changed.
+    pub(crate) fn note_dead(&self, manifest: &Manifest) {
+        let bytes: u64 = manifest.data_files.iter().map(|e| e.durable_bytes).sum();
+        let live: u64 = manifest.data_files.iter().map(|e| e.live_bytes).sum();
+        let floor = self
+            .options
+            .compact_slice_bytes
+            .saturating_mul(URGENT_SLICES);
+        let is_urgent = bytes.saturating_sub(live) > live.saturating_add(floor);
+        self.upkeep.is_urgent.store(is_urgent, Ordering::Relaxed);
     }
 
     /// Moves the job on by a step, or plans one and takes its first. After an error there is no job.
@@ -176,11 +223,11 @@ impl Inner {
             None => Ok(Step::Idle),
             Some(Job::Merge(mut job)) => {
                 let step = self.step_merge(&mut job);
-                if !matches!(step, Ok(true)) {
+                if !matches!(step, Ok((true, _))) {
                     // If it failed, what it wrote is to be removed.
                     work.job = Some(Job::Merge(job));
                 }
-                step.map(|_| Step::Merged)
+                step.map(|(_, bytes)| Step::Merged(bytes))
             }
             Some(Job::Compact(mut job)) => {
                 let (is_done, bytes) = self.step_compact(&mut job, work)?;

@@ -15,8 +15,8 @@ use crate::space::reclaimable_bytes;
 /// On demand a file is compacted if this gives back one byte in so many.
 const DEMAND_SHARE: u64 = 64;
 
-/// An append file that is this share of a full one may be compacted, too, and is then appended to no
-/// more.
+/// An append file that is this share of a full one, or half a slice of which more than half is dead,
+/// may be compacted, too, and is then appended to no more.
 const APPEND_FILE_SHARE: u64 = 8;
 
 impl Inner {
@@ -28,7 +28,10 @@ impl Inner {
         }
         let is_appended = state.manifest.append_file == Some(entry.number)
             || self.newest_bulk_file.load(Ordering::Relaxed) == entry.number;
-        if is_appended && entry.durable_bytes < options.data_file_bytes_max / APPEND_FILE_SHARE {
+        let is_small = entry.durable_bytes < options.data_file_bytes_max / APPEND_FILE_SHARE;
+        let is_mostly_dead = entry.live_bytes < entry.durable_bytes / 2
+            && entry.durable_bytes >= options.compact_slice_bytes / 2;
+        if is_appended && is_small && !is_mostly_dead {
             return false;
         }
         let dead = reclaimable_bytes(entry, options.compact_slice_bytes);

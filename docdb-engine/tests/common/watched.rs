@@ -93,6 +93,10 @@ impl Vfs for Watched {
         self.vfs.now()
     }
 
+    fn sleep(&self, time: Duration) {
+        self.vfs.sleep(time);
+    }
+
     fn fill_random(&self, buf: &mut [u8]) {
         self.vfs.fill_random(buf);
     }

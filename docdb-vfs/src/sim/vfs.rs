@@ -108,6 +108,11 @@ impl Vfs for SimVfs {
         self.disk.lock().clock
     }
 
+    /// Moves the clock and returns at once.
+    fn sleep(&self, time: Duration) {
+        self.advance(time);
+    }
+
     fn fill_random(&self, buf: &mut [u8]) {
         self.disk.lock().rng.fill(buf);
     }

@@ -134,6 +134,8 @@ impl Log {
     /// Makes known how far the log has got: the flush in progress has ended.
     pub(super) fn advance(&self, state: &mut State, end: End, wakeups: &mut Wakeups) {
         state.current_room_bytes = end.room_bytes;
+        self.room_here_bytes
+            .store(end.room_bytes, Ordering::Relaxed);
         state.prepare_below_bytes = end.capacity_bytes / 2;
         self.written_lsn.store(end.written_lsn, Ordering::Release);
         let durable_before = self.durable_lsn.load(Ordering::Relaxed);
@@ -164,13 +166,7 @@ impl Log {
             None => writer.sync()?,
             Some(group) => {
                 if rotate {
-                    let next = self.take_spare()?;
-                    let mut segments = self.segments.lock();
-                    if let Some(current) = segments.last_mut() {
-                        current.last_lsn = Some(group.first_lsn - 1);
-                    }
-                    segments.push(SegmentInfo::of(&next));
-                    drop(segments);
+                    let next = self.take_spare(group.first_lsn - 1)?;
                     writer.rotate(next, group.first_lsn)?;
                 }
                 writer.write(group, sync)?;
@@ -183,9 +179,19 @@ impl Log {
         Ok(End::of(&writer, now))
     }
 
-    fn take_spare(&self) -> Result<Segment> {
+    /// Makes the prepared segment the one behind that which ends with record `last_lsn`.
+    fn take_spare(&self, last_lsn: u64) -> Result<Segment> {
         let mut preparer = self.preparer.lock();
         let segment = preparer.take();
+        if let Some(next) = &segment {
+            let mut segments = self.segments.lock();
+            if let Some(current) = segments.last_mut() {
+                current.last_lsn = Some(last_lsn);
+            }
+            segments.push(SegmentInfo::of(next));
+            drop(segments);
+            self.reckon_room(&preparer);
+        }
         self.state.lock().rotating = false;
         drop(preparer);
         self.group_swapped.notify_all();

@@ -18,6 +18,7 @@
 //! - the holder may keep the token while it wakes threads whose records are durable, but never while
 //!   it runs code of others, which wakers of tasks are.
 
+mod budget;
 mod close;
 mod flush;
 mod retire;
@@ -75,8 +76,16 @@ pub(crate) struct Log {
     pub(crate) preparer: Mutex<Preparer>,
     /// Oldest first. Not held during I/O: a rotation on the path of commits needs it.
     pub(crate) segments: Mutex<Vec<SegmentInfo>>,
-    /// Held while segments are retired; taken before `segments`.
+    /// Held while segments are retired; taken before `preparer`, and that before `segments`.
     pub(crate) retiring: Mutex<()>,
+    /// Records below it were given up with `retire_below`.
+    needed_lsn: AtomicU64,
+    /// The bytes of segments that are full and hold records which are needed.
+    pub(crate) sealed_bytes: AtomicU64,
+    /// What can be appended within the budget: to the current segment, and behind it, in two's
+    /// complement, since that is negative when the budget is passed.
+    room_here_bytes: AtomicU64,
+    room_behind_bytes: AtomicU64,
     pub(crate) counters: Counters,
 }
 
@@ -115,7 +124,11 @@ impl Log {
             closed: false,
             close_written: false,
         };
-        Log {
+        let log = Log {
+            needed_lsn: AtomicU64::new(0),
+            sealed_bytes: AtomicU64::new(0),
+            room_here_bytes: AtomicU64::new(writer.room_bytes()),
+            room_behind_bytes: AtomicU64::new(i64::MAX as u64),
             home,
             options,
             wal_id,
@@ -132,7 +145,9 @@ impl Log {
             segments: Mutex::new(segments),
             retiring: Mutex::new(()),
             counters: Counters::default(),
-        }
+        };
+        log.reckon_room(&log.preparer.lock());
+        log
     }
 
     /// The error that ended the log's writing, if one did.

@@ -7,39 +7,53 @@ use crate::error::{Result, WalError};
 use crate::format::segment::temporary_name;
 use crate::lsn::Lsn;
 use crate::segment::{Retired, SegmentInfo};
+use crate::sync::atomic::Ordering;
 
 impl Log {
     /// Removes segments in which every record is below `lsn`, but for those that are kept.
     pub(crate) fn retire_below(self: &Arc<Self>, lsn: Lsn) -> Result<usize> {
         let _one_at_a_time = self.retiring.lock();
-        let mut unneeded: Vec<_> = self
-            .segments
-            .lock()
-            .iter()
-            .take_while(|segment| segment.last_lsn.is_some_and(|last| last < lsn.0))
-            .cloned()
-            .collect();
+        self.needed_lsn.fetch_max(lsn.0, Ordering::Relaxed);
+        let mut unneeded = self.unneeded(lsn.0);
         unneeded.truncate(unneeded.len().saturating_sub(self.options.keep_segments));
         let count = unneeded.len();
-        for segment in unneeded {
-            if let Some(error) = self.poison_error() {
-                return Err(error);
-            }
-            let retired = self.take_name(segment)?;
-            self.segments.lock().remove(0);
-            // Each by itself, so that no crash leaves a gap behind which older segments stand. After
-            // a failure that order cannot be had any more.
-            if let Err(error) = self.home.vfs.sync_dir(&self.home.dir) {
-                let error = WalError::from(error);
-                self.fail(error.clone());
-                return Err(error);
-            }
-            if let Some(retired) = retired {
-                // Nothing is written into it before its old name is gone for good.
-                self.preparer.lock().keep_retired(retired);
-            }
+        let retired = unneeded
+            .into_iter()
+            .try_for_each(|segment| self.retire(segment));
+        let given_way = retired.and_then(|()| self.shrink());
+        self.reckon_room(&self.preparer.lock());
+        Ok(count + given_way?)
+    }
+
+    /// The segments in which every record is below `lsn`, oldest first.
+    pub(super) fn unneeded(&self, lsn: u64) -> Vec<SegmentInfo> {
+        self.segments
+            .lock()
+            .iter()
+            .take_while(|segment| segment.last_lsn.is_some_and(|last| last < lsn))
+            .cloned()
+            .collect()
+    }
+
+    /// Takes the oldest segment away. To be called by one thread at a time.
+    pub(super) fn retire(self: &Arc<Self>, segment: SegmentInfo) -> Result<()> {
+        if let Some(error) = self.poison_error() {
+            return Err(error);
         }
-        Ok(count)
+        let retired = self.take_name(segment)?;
+        self.segments.lock().remove(0);
+        // Each by itself, so that no crash leaves a gap behind which older segments stand. After a
+        // failure that order cannot be had any more.
+        if let Err(error) = self.home.vfs.sync_dir(&self.home.dir) {
+            let error = WalError::from(error);
+            self.fail(error.clone());
+            return Err(error);
+        }
+        if let Some(retired) = retired {
+            // Nothing is written into it before its old name is gone for good.
+            self.preparer.lock().keep_retired(retired);
+        }
+        Ok(())
     }
 
     /// Takes a retired segment's name away: its file is removed, or gets a temporary name if it is to

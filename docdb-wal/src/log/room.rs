@@ -29,6 +29,7 @@ impl Log {
             return Ok(self.wait_for_swap(state));
         }
         drop(state);
+        self.give_way(needed);
         let mut preparer = self.preparer.lock();
         state = self.state.lock();
         state.check_open()?;
@@ -42,6 +43,7 @@ impl Log {
         }
         drop(state);
         let outcome = preparer.ensure(&self.home, self.durable(), needed);
+        self.reckon_room(&preparer);
         state = self.publish_spare(&preparer);
         drop(preparer);
         outcome.map(|()| state)
@@ -58,18 +60,20 @@ impl Log {
     }
 
     /// Prepares a part of the next segment, if one is wanted. Returns whether there is more to do.
-    pub(crate) fn prepare_step(&self) -> Result<bool> {
+    pub(crate) fn prepare_step(self: &Arc<Self>) -> Result<bool> {
         {
             let state = self.state.lock();
             if !state.wants_segment(|| self.home.vfs.now()) {
                 return Ok(false);
             }
         }
+        self.give_way(0);
         let mut preparer = self.preparer.lock();
         if self.state.lock().closed {
             return Ok(false);
         }
         let outcome = preparer.step(&self.home, self.durable());
+        self.reckon_room(&preparer);
         let mut state = self.publish_spare(&preparer);
         if outcome.is_err() {
             state.prepare_not_before = self.home.vfs.now() + PREPARE_RETRY_AFTER;

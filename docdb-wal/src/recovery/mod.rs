@@ -45,7 +45,7 @@ pub use report::{Cut, RecoveryReport};
 use crate::driver::FlushDriver;
 use crate::error::{Result, WalError};
 use crate::format::segment::{
-    CAPACITY_BYTES_MAX, DATA_START, Origin, SegmentHeader, parse_file_name,
+    CAPACITY_BYTES_MAX, Cut as CutBehind, DATA_START, Origin, SegmentHeader, parse_file_name,
 };
 use crate::log::Log;
 use crate::options::WalOptions;
@@ -69,13 +69,27 @@ pub(crate) fn create(
         return Err(WalError::AlreadyExists(dir.to_path_buf()));
     }
     let wal_id = options.wal_id.unwrap_or_else(|| random_id(vfs.as_ref()));
+    let last_lsn = options.start_lsn.map_or(0, |lsn| lsn.0.saturating_sub(1));
+    // One that begins later looks as if what was before had been cut behind that, and retired.
+    let (segment, origin) = match last_lsn {
+        0 => (1, Origin::First),
+        last_lsn => {
+            let cut = CutBehind {
+                segment: 1,
+                offset: DATA_START,
+                last_lsn,
+                ..CutBehind::default()
+            };
+            (2, Origin::Recovered(cut))
+        }
+    };
     let header = SegmentHeader {
         wal_id,
-        segment: 1,
+        segment,
         capacity_bytes: first_capacity(&options, 0),
-        durable_lsn: 0,
+        durable_lsn: last_lsn,
         durable_group: 0,
-        origin: Origin::First,
+        origin,
         recycled: false,
     };
     let mut reserve = Reserve::find(vfs.as_ref(), dir)?;
@@ -93,8 +107,8 @@ pub(crate) fn create(
         position: DATA_START,
         last_group: 0,
         last_group_crc: 0,
-        written_lsn: 0,
-        durable_lsn: 0,
+        written_lsn: last_lsn,
+        durable_lsn: last_lsn,
         durable_group: 0,
     };
     let home = Home {
@@ -102,7 +116,13 @@ pub(crate) fn create(
         dir: dir.to_path_buf(),
     };
     Ok(Wal::from_log(Arc::new(Log::new(
-        home, options, driver, writer, preparer, segments, 1,
+        home,
+        options,
+        driver,
+        writer,
+        preparer,
+        segments,
+        last_lsn + 1,
     ))))
 }
 
@@ -115,6 +135,10 @@ fn random_id(vfs: &dyn Vfs) -> u128 {
 /// The capacity of a segment that begins a run and must hold `bytes` of groups already.
 pub(crate) fn first_capacity(options: &WalOptions, bytes: u64) -> u64 {
     let least = options.segment_bytes_min;
+    let least = match options.budget_bytes() {
+        Some(_) => least.min(options.segment_bytes_most()),
+        None => least,
+    };
     let least = least.clamp(SEGMENT_BYTES_LEAST, CAPACITY_BYTES_MAX);
     crate::format::align_up(least).max(capacity_for(bytes))
 }
