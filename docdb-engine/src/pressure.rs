@@ -16,8 +16,6 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use docdb_wal::Durability;
-
 use crate::db::Inner;
 use crate::planted::{Bug, is_planted};
 
@@ -108,7 +106,7 @@ impl Pressure {
 impl Inner {
     /// Delays a commit of `bytes` if the checkpoints do not keep up. `used_bytes` of the memory budget
     /// are taken. Below the thresholds this costs two loads. Whoever is delayed holds no lock.
-    pub(crate) fn pace(&self, used_bytes: u64, bytes: u64) {
+    pub(crate) fn delay_commit(&self, used_bytes: u64, bytes: u64) {
         if used_bytes > eighths(self.options.memory_bytes_max, 3)
             || self.wal.room_bytes() < eighths(self.options.wal_bytes_max, 3)
         {
@@ -202,10 +200,7 @@ impl Inner {
         const BLOCK_BYTES: u64 = 4096;
         let flushed = self.wal.flush_stats();
         let mean = (flushed.records_bytes / flushed.groups.max(1)).max(1);
-        if matches!(
-            self.options.durability,
-            Durability::Full | Durability::Always
-        ) {
+        if self.options.durability.syncs_groups() {
             mean.next_multiple_of(BLOCK_BYTES) as f64 / mean as f64
         } else {
             1.0

@@ -11,7 +11,7 @@ use std::time::Duration;
 use common::{get, kind, names, put, recording, upsert};
 use docdb_pool::engine::vfs::RealVfs;
 use docdb_pool::engine::vfs::sim::SimVfs;
-use docdb_pool::engine::{ErrorKind, ScanRequest};
+use docdb_pool::engine::{DbOptions, ErrorKind, ScanRequest};
 use docdb_pool::{Pool, PoolEvent, PoolOptions};
 
 fn real(dir: &Path, options: PoolOptions) -> Pool {
@@ -226,6 +226,36 @@ fn the_executor_flushes_for_all_databases() {
         }
     }
     assert!(pool.stats().flushes > 0);
+}
+
+/// What is overwritten gives its space back, in every database, though nobody asks for it.
+#[test]
+fn databases_are_compacted_in_the_background() {
+    let temp = tempfile::tempdir().unwrap();
+    let mut db = DbOptions::default();
+    db.checkpoint_wal_bytes = 32 << 10;
+    db.data_file_bytes_max = 64 << 10;
+    db.compact_slice_bytes = 16 << 10;
+    let pool = real(temp.path(), PoolOptions::default().db(db));
+    let databases: Vec<_> = (0..3)
+        .map(|n| {
+            let name = format!("db{n}");
+            pool.create_database(&name, None).unwrap();
+            pool.database(&name).unwrap()
+        })
+        .collect();
+    let body = format!("\"{}\"", "x".repeat(1_000));
+    for db in &databases {
+        let mut round = 0;
+        // It goes on until the pool's own thread has done it.
+        while db.stats().compactions < 3 {
+            put(db, round % 20, &body).unwrap();
+            round += 1;
+        }
+        for id in 0..20 {
+            assert_eq!(get(db, id).unwrap(), body);
+        }
+    }
 }
 
 /// Databases come and go under many users with a small limit; nothing is lost or mixed.

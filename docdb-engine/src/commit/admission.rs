@@ -38,7 +38,7 @@ impl Inner {
     pub(crate) fn admit(&self, operations: usize, body_bytes: usize) -> Result<Permit<'_>> {
         let bytes = operations as u64 * ENTRY_BYTES + body_bytes as u64;
         if let Some(permit) = self.try_admit(bytes) {
-            self.pace(permit.used_bytes, bytes);
+            self.delay_commit(permit.used_bytes, bytes);
             return Ok(permit);
         }
         if bytes > self.options.memory_bytes_max {
