@@ -14,7 +14,10 @@ use docdb_engine::{Db, ErrorKind, ScanRequest, Snapshot, WriteOp};
 
 /// All that a snapshot shows, looked at in every way.
 #[derive(Debug, PartialEq, Eq)]
-struct Shown(Vec<(String, Vec<(u64, u64, Vec<u8>)>)>);
+struct Shown(Vec<(String, Vec<Item>)>);
+
+/// Id, version and body.
+type Item = (u64, u64, Vec<u8>);
 
 fn shown(snapshot: &Snapshot) -> Shown {
     let infos = snapshot.collections().unwrap();
@@ -50,7 +53,7 @@ fn shown(snapshot: &Snapshot) -> Shown {
     Shown(all)
 }
 
-fn items(snapshot: &Snapshot, request: &ScanRequest) -> Vec<(u64, u64, Vec<u8>)> {
+fn items(snapshot: &Snapshot, request: &ScanRequest) -> Vec<Item> {
     let mut scan = snapshot.scan(request).unwrap();
     let mut found = Vec::new();
     loop {

@@ -78,13 +78,13 @@ error_kinds! {
     AlreadyExists = 2, Permanent, retry: false;
     /// The precondition on the version does not hold.
     VersionMismatch = 3, Permanent, retry: false;
-    /// Another transaction that wrote the same data committed first.
+    /// Another commit wrote the same data first, or what a serializable transaction has read. Begin the transaction anew.
     Conflict = 4, Transient, retry: true;
     /// The transaction passed its deadline and was rolled back.
     TransactionExpired = 5, Transient, retry: true;
     /// The transaction is not open on this connection.
     TransactionNotFound = 6, Permanent, retry: false;
-    /// The snapshot or the cursor's snapshot is no longer kept.
+    /// The snapshot or the cursor's snapshot is no longer kept. Take a new one.
     SnapshotTooOld = 7, Transient, retry: false;
     /// An argument is out of its range or contradicts another.
     InvalidArgument = 8, Validation, retry: false;
