@@ -168,7 +168,7 @@ impl View {
             return Ok(None);
         };
         inner.sweep_by(match limit {
-            HoldLimit::Use => now + inner.options.snapshot_idle_max,
+            HoldLimit::Use => now.saturating_add(inner.options.snapshot_idle_max),
             HoldLimit::Deadline(deadline) => deadline,
         });
         Ok(Some(View {

@@ -1007,3 +1007,50 @@ fn maintenance_is_woken_for_what_is_free_and_not_for_each_transaction() {
     db.maintenance_step().unwrap();
     assert_eq!(db.stats().retired_bytes, 0);
 }
+
+#[test]
+fn a_closure_that_panics_is_rolled_back() {
+    let db = create(&disk()).unwrap();
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        db.transact(
+            &TxnOptions::default(),
+            |txn| -> Result<(), docdb_engine::Error> {
+                txn.upsert(C, 1, b"1")?;
+                panic!("on purpose")
+            },
+        )
+    }));
+    assert!(panicked.is_err());
+    let stats = db.stats();
+    assert_eq!(
+        (stats.transactions_open, stats.transactions_rolled_back),
+        (0, 1)
+    );
+    assert_eq!(put(&db, 1, "2"), db.visible_version());
+}
+
+#[test]
+fn transactions_and_snapshots_may_change_threads() {
+    fn is_send<T: Send>() {}
+    fn is_shared<T: Send + Sync>() {}
+    is_send::<docdb_engine::Txn>();
+    is_send::<docdb_engine::TxnScan>();
+    is_shared::<docdb_engine::Snapshot>();
+}
+
+/// Most options can be as large as they like.
+#[test]
+fn snapshots_without_an_end() {
+    let db = create_with(
+        &disk(),
+        with(|o| {
+            o.snapshot_idle_max = Duration::MAX;
+            o.snapshot_age_max = Duration::MAX;
+        }),
+    )
+    .unwrap();
+    let snapshot = db.snapshot().unwrap();
+    db.maintenance_step().unwrap();
+    assert!(db.maintenance_due().is_some());
+    assert_eq!(snapshot.count(C).unwrap(), 0);
+}

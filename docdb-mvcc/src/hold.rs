@@ -37,10 +37,16 @@ impl Held {
     /// When it expires.
     fn end(&self, max_idle: Duration, max_age: Duration) -> Duration {
         match self.limit {
-            HoldLimit::Use => (self.used.saturating_add(max_idle)).min(self.since + max_age),
+            HoldLimit::Use => last_until(self.since, self.used, max_idle, max_age),
             HoldLimit::Deadline(deadline) => deadline,
         }
     }
+}
+
+/// Until when something is kept that was not used since.
+fn last_until(since: Duration, used: Duration, max_idle: Duration, max_age: Duration) -> Duration {
+    let idle = used.saturating_add(max_idle);
+    idle.min(since.saturating_add(max_age))
 }
 
 impl State {
@@ -50,6 +56,7 @@ impl State {
             if let HoldLimit::Deadline(_) = held.limit
                 && let Some(count) = self.transactions.get_mut(&held.ts)
             {
+                self.transaction_count -= 1;
                 *count -= 1;
                 if *count == 0 {
                     self.transactions.remove(&held.ts);
@@ -95,7 +102,7 @@ impl SnapshotRegistry {
     ) -> Option<Hold> {
         let mut state = self.shared.lock();
         let is_transaction = limit != HoldLimit::Use;
-        let transactions: usize = state.transactions.values().sum();
+        let transactions = state.transaction_count;
         let alike = if is_transaction {
             transactions
         } else {
@@ -108,6 +115,7 @@ impl SnapshotRegistry {
         state.open(ts, now);
         if is_transaction {
             *state.transactions.entry(ts).or_insert(0) += 1;
+            state.transaction_count += 1;
         }
         let id = state.next_hold;
         state.next_hold += 1;
@@ -130,14 +138,14 @@ impl SnapshotRegistry {
         let state = self.shared.lock();
         let holds = state.holds.values().map(|held| held.end(max_idle, max_age));
         let leases = state.leases.values();
-        let leases = leases.map(|lease| (lease.used + max_idle).min(lease.since + max_age));
+        let leases = leases.map(|lease| last_until(lease.since, lease.used, max_idle, max_age));
         holds.chain(leases).min()
     }
 
     /// How many holds give way when they are not used, and how many have a deadline.
     pub fn hold_counts(&self) -> (usize, usize) {
         let state = self.shared.lock();
-        let transactions: usize = state.transactions.values().sum();
+        let transactions = state.transaction_count;
         (state.holds.len() - transactions, transactions)
     }
 }

@@ -38,6 +38,8 @@ pub(crate) struct State {
     pub(crate) next_hold: u64,
     /// At how many numbers how many holds with a deadline are.
     pub(crate) transactions: BTreeMap<CommitTs, usize>,
+    /// All of these.
+    pub(crate) transaction_count: usize,
 }
 
 struct Open {

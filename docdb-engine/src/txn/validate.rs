@@ -173,11 +173,12 @@ impl ReadCheck<'_> {
         let inner = self.inner;
         // Before the look: what changes during it is looked at again.
         let catalog_ts = inner.transactions.recent.catalog_ts();
-        if catalog_ts == self.catalog_ts && catalog_ts <= self.terms.read_ts {
+        if std::mem::replace(&mut self.catalog_ts, catalog_ts) == catalog_ts
+            || catalog_ts <= self.terms.read_ts
+        {
             return Ok(());
         }
-        self.catalog_ts = catalog_ts;
-        if self.reads.has_all_names() && catalog_ts > self.terms.read_ts {
+        if self.reads.has_all_names() {
             let what = "the list of collections that it read was changed";
             return Err(lost(what, catalog_ts));
         }
