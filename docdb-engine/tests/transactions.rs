@@ -968,6 +968,23 @@ fn an_insert_past_the_last_id() {
     commit(other).unwrap();
 }
 
+#[test]
+fn a_document_written_again_takes_its_memory_once() {
+    let db = create_with(&disk(), with(|o| o.memory_bytes_max = 64 << 10)).unwrap();
+    let mut txn = begin(&db);
+    txn.upsert(C, 1, b"1").unwrap();
+    let small = db.stats().transaction_bytes;
+    for n in 0..200 {
+        txn.upsert(C, 1, common::workload::text(n, 2_000).as_bytes())
+            .unwrap();
+    }
+    assert_eq!(db.stats().transaction_bytes, small + 1_999);
+    txn.upsert(C, 1, b"2").unwrap();
+    assert_eq!(db.stats().transaction_bytes, small);
+    commit(txn).unwrap();
+    assert_eq!(db.stats().transaction_bytes, 0);
+}
+
 /// Counts how often maintenance is wished for.
 #[derive(Debug, Default)]
 struct Wishes(std::sync::atomic::AtomicUsize);

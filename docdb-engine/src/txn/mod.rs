@@ -169,10 +169,14 @@ impl Txn {
         all.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    fn discharge(&mut self) {
-        let bytes = std::mem::take(&mut self.charged_bytes);
+    fn give_back(&mut self, bytes: u64) {
+        self.charged_bytes -= bytes;
         let all = &self.inner().transactions.bytes;
         all.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    fn discharge(&mut self) {
+        self.give_back(self.charged_bytes);
     }
 }
 

@@ -179,12 +179,19 @@ impl Txn {
         existed: bool,
         body: Option<&[u8]>,
     ) -> Result<()> {
-        let bytes = WRITE_BYTES + body.map_or(0, |body| body.len() as u64);
-        let inner = Arc::clone(self.inner());
-        // What waits for memory is the permit; the transaction takes the memory over from it.
-        let permit = inner.admit(1, bytes as usize)?;
-        self.charge(bytes);
-        drop(permit);
+        let bytes = |body: Option<&[u8]>| WRITE_BYTES + body.map_or(0, |body| body.len() as u64);
+        let before = self.writes.get(key);
+        let before = before.map_or(0, |before| bytes(before.body.as_deref()));
+        let after = bytes(body);
+        if let Some(growth @ 1..) = after.checked_sub(before) {
+            let inner = Arc::clone(self.inner());
+            // What waits for memory is the permit; the transaction takes the memory over from it.
+            let permit = inner.admit(1, growth as usize)?;
+            self.charge(growth);
+            drop(permit);
+        } else {
+            self.give_back(before - after);
+        }
         self.writes
             .put(collection, key, existed, body.map(Arc::from));
         Ok(())
