@@ -42,7 +42,7 @@ fn op() -> impl Strategy<Value = Op> {
         4 => Just(WriteKind::Upsert),
         3 => Just(WriteKind::Delete),
         2 => Just(WriteKind::Insert),
-        // Of what is no object: it takes the document's place.
+        // Of all members that there are: an update.
         2 => Just(WriteKind::Merge),
     ];
     let precondition = prop_oneof![
