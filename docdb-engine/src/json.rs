@@ -14,6 +14,7 @@ use std::fmt;
 
 use docdb_types::limits::JSON_DEPTH_MAX;
 
+mod container;
 mod edit;
 mod key;
 mod machine;
@@ -24,6 +25,7 @@ mod pointer;
 mod string;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod tree;
 mod walk;
 

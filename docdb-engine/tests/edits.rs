@@ -490,6 +490,34 @@ fn ranges_are_deleted() {
 }
 
 #[test]
+fn a_range_in_which_somebody_else_deletes_is_looked_at_again() {
+    let vfs = common::disk();
+    let db = common::create(&vfs).unwrap();
+    for id in 1..=3 {
+        db.submit(&[WriteOp::create(C, id, b"1")]).wait().unwrap();
+    }
+    // Installed, and not visible yet.
+    let pending = db.submit(&[WriteOp::delete(C, 2)]);
+    let done = db.delete_range(C, None, None, None).unwrap();
+    assert_eq!((done.deleted, db.count(C).unwrap()), (2, 0));
+    pending.wait().unwrap();
+}
+
+#[test]
+fn a_refused_edit_tells_nothing_that_a_power_loss_could_take_back() {
+    let vfs = common::disk();
+    let db = common::create(&vfs).unwrap();
+    db.submit(&[WriteOp::create(C, 1, b"{}")]).wait().unwrap();
+    let pending = db.submit(&[WriteOp::update(C, 1, b"[]")]);
+    let patch = br#"[{"op":"set","path":"/a","value":1}]"#;
+    let refused = db.submit(&[WriteOp::patch(C, 1, patch)]);
+    assert!(!refused.is_settled());
+    pending.wait().unwrap();
+    assert!(refused.is_settled());
+    assert_eq!(kind(refused.wait()), ErrorKind::NotAnObject);
+}
+
+#[test]
 fn a_deletion_is_one_commit_of_bounded_size() {
     let vfs = common::disk();
     let db = common::create(&vfs).unwrap();

@@ -42,6 +42,8 @@ fn op() -> impl Strategy<Value = Op> {
         4 => Just(WriteKind::Upsert),
         3 => Just(WriteKind::Delete),
         2 => Just(WriteKind::Insert),
+        // Of all members that there are: an update.
+        2 => Just(WriteKind::Merge),
     ];
     let precondition = prop_oneof![
         6 => Just(Precondition::None),

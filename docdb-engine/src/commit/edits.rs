@@ -11,7 +11,7 @@ use docdb_index::{Key, ReadMode};
 use docdb_mvcc::{CommitTs, Current, WriteKind};
 use docdb_types::ErrorKind;
 use docdb_wal::Durability;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::MutexGuard;
 
 use super::check::check;
 use super::{Accepted, THIS_COMMIT, Verdict};
@@ -25,38 +25,6 @@ use crate::ticket::CommitTicket;
 
 /// How often an edit is tried before it queues.
 const FREE_TRIES: usize = 8;
-/// Queues; documents share them by their hash.
-const QUEUES: usize = 64;
-
-/// One queue for the edits of each document. Whoever holds several took them in ascending order.
-#[derive(Debug)]
-pub(crate) struct EditQueues {
-    queues: [Mutex<()>; QUEUES],
-    hasher: ahash::RandomState,
-}
-
-impl Default for EditQueues {
-    fn default() -> EditQueues {
-        EditQueues {
-            queues: std::array::from_fn(|_| Mutex::new(())),
-            hasher: ahash::RandomState::new(),
-        }
-    }
-}
-
-impl EditQueues {
-    /// The queues of the documents that `ops` edit.
-    fn of(&self, ops: &[WriteOp<'_>]) -> Vec<&Mutex<()>> {
-        let edits = ops.iter().filter(|op| op.kind.is_edit());
-        let hash = |op: &WriteOp<'_>| self.hasher.hash_one((op.collection, op.id));
-        let mut numbers: Vec<_> = edits.map(|op| hash(op) as usize % QUEUES).collect();
-        numbers.sort_unstable();
-        numbers.dedup();
-        let queues = numbers.into_iter().filter_map(|n| self.queues.get(n));
-        queues.collect()
-    }
-}
-
 /// An insert whose id was foreseen, because a later operation edits what it inserts.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Foreseen {

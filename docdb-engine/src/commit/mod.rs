@@ -11,6 +11,7 @@ mod bodies;
 mod bulk;
 mod check;
 mod collections;
+mod edit_queues;
 mod edits;
 mod recent;
 
@@ -29,7 +30,7 @@ use bodies::Bodies;
 pub(crate) use bulk::BulkFile;
 pub(crate) use check::check;
 use check::check_sizes;
-pub(crate) use edits::EditQueues;
+pub(crate) use edit_queues::EditQueues;
 use edits::Foreseen;
 pub(crate) use recent::{Lately, Recent, Watching};
 

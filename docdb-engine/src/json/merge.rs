@@ -2,9 +2,11 @@
 
 use docdb_types::ErrorKind;
 
+use super::container::Container;
 use super::edit::{EditError, shown, within_limits};
 use super::key;
-use super::tree::{Container, Node, Texts, render};
+use super::texts::Texts;
+use super::tree::{Node, render};
 use super::walk::{Item, Items, skip_space, skip_value};
 
 /// The document with `patch` merged into it. Both texts have been checked.

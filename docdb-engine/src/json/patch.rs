@@ -5,10 +5,12 @@ use std::borrow::Cow;
 use docdb_types::ErrorKind;
 use docdb_types::limits::JSON_DEPTH_MAX;
 
+use super::container::Container;
 use super::edit::{EditError, shown, within_limits};
 use super::key;
 use super::pointer::{Pointer, Token, index};
-use super::tree::{Container, Node, Texts, render};
+use super::texts::Texts;
+use super::tree::{Node, render};
 use super::walk::{Items, depth, skip_space};
 
 /// A list of changes that is in order as far as that can be said without a document.

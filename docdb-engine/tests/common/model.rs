@@ -87,7 +87,7 @@ impl State {
             let current = collection.documents.get(&id).map(|(version, _)| *version);
             match (op.kind, current) {
                 (WriteKind::Create, Some(_)) => return refuse(ErrorKind::AlreadyExists),
-                (WriteKind::Update | WriteKind::Delete, None) => {
+                (WriteKind::Update | WriteKind::Merge | WriteKind::Delete, None) => {
                     return refuse(ErrorKind::NotFound);
                 }
                 _ => {}
