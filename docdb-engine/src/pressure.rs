@@ -16,7 +16,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::db::Inner;
+use crate::db::{Db, Inner};
 use crate::planted::{Bug, is_planted};
 
 /// A commit is delayed by this much at most.
@@ -103,15 +103,27 @@ impl Pressure {
     }
 }
 
+impl Db {
+    /// Whether a commit that is submitted now may have to wait for memory, or be slowed down, for up to
+    /// a second: to be submitted by a thread that may wait. Costs a few loads.
+    pub fn commits_may_wait(&self) -> bool {
+        let inner = &self.inner;
+        inner.is_near_a_budget(inner.delta_bytes() + inner.admitted_bytes.load(Ordering::Relaxed))
+    }
+}
+
 impl Inner {
     /// Delays a commit of `bytes` if the checkpoints do not keep up. `used_bytes` of the memory budget
     /// are taken. Below the thresholds this costs two loads. Whoever is delayed holds no lock.
     pub(crate) fn delay_commit(&self, used_bytes: u64, bytes: u64) {
-        if used_bytes > eighths(self.options.memory_bytes_max, 3)
-            || self.wal.room_bytes() < eighths(self.options.wal_bytes_max, 3)
-        {
+        if self.is_near_a_budget(used_bytes) {
             self.slow_down(used_bytes, bytes);
         }
+    }
+
+    fn is_near_a_budget(&self, used_bytes: u64) -> bool {
+        used_bytes > eighths(self.options.memory_bytes_max, 3)
+            || self.wal.room_bytes() < eighths(self.options.wal_bytes_max, 3)
     }
 
     /// Whether what is only in the log and in memory takes so much of a budget that a checkpoint is

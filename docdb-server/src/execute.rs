@@ -118,6 +118,8 @@ pub(crate) fn inline(pool: &Pool, request: Request) -> Inline {
             Ok(Ready::WouldBlock) => return Inline::MustWait(request),
             Err(error) => Err(error),
         },
+        // Nobody else on this thread is to wait for checkpoints.
+        _ if db.commits_may_wait() => return Inline::MustWait(request),
         _ => write(db, &request),
     };
     Inline::Done(outcome.unwrap_or_else(|error| Outcome::Response(convert::failed(&error))))

@@ -189,8 +189,14 @@ impl Writer {
             let id = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) % DOCUMENTS;
             let body = format!("\"{n:0width$}\"", width = BODY_BYTES - 2);
             let op = WriteOp::upsert("_default", id, body.as_bytes());
+            // Whoever must not wait asks before.
+            let delayed = || db.stats().delayed;
+            let unforetold = (n.is_multiple_of(8) && !db.commits_may_wait()).then(delayed);
             if let Err(error) = db.submit(&[op]).wait() {
                 self.note(format!("commit {n}: {:?}: {error}", error.kind()));
+            }
+            if unforetold.is_some_and(|before| delayed() != before) {
+                self.note(format!("commit {n}: was delayed, which nobody could foresee"));
             }
             db.wal().run_steps();
             let cost = COMMIT_TIME.as_nanos() as u64;
