@@ -18,6 +18,7 @@ mod served;
 mod storage;
 mod storage_report;
 mod storage_targets;
+mod transactions;
 mod wal;
 mod wal_report;
 
@@ -29,6 +30,7 @@ use served::Served;
 const DOCUMENT_BYTES: usize = 300;
 const MIX_DOCUMENT_BYTES: usize = 1024;
 const THREADS: [usize; 5] = [1, 4, 16, 64, 256];
+const TRANSACTION_THREADS: usize = 64;
 const AWAITED_IN_FLIGHT: usize = 1_000;
 const CONNECTIONS: [usize; 2] = [1, 50];
 const IN_FLIGHT: [usize; 2] = [1, 16];
@@ -81,7 +83,9 @@ enum Case {
     WalAwaited,
     EngineBlocking(usize),
     EngineAwaited,
-    JsonCheck,
+    Transactions(transactions::Work),
+    Json(json::Work),
+    JsonPatch,
     ServedCreates {
         connections: usize,
         in_flight: usize,
@@ -101,7 +105,11 @@ impl Case {
         cases.push(Case::WalAwaited);
         cases.extend(THREADS.map(Case::EngineBlocking));
         cases.push(Case::EngineAwaited);
-        cases.push(Case::JsonCheck);
+        use transactions::Work;
+        let works = [Work::Plain, Work::Snapshot, Work::Serializable, Work::Hot];
+        cases.extend(works.map(Case::Transactions));
+        cases.extend([json::Work::Check, json::Work::Value, json::Work::Ignored].map(Case::Json));
+        cases.push(Case::JsonPatch);
         for connections in CONNECTIONS {
             for in_flight in IN_FLIGHT {
                 cases.push(Case::ServedCreates {
@@ -124,7 +132,8 @@ impl Case {
             Case::WalBlocking(1) | Case::EngineBlocking(1) => "T1",
             Case::WalBlocking(_) | Case::EngineBlocking(_) => "T2",
             Case::WalAwaited | Case::EngineAwaited => "T3",
-            Case::JsonCheck => "T15",
+            Case::Transactions(_) => "txn",
+            Case::Json(_) | Case::JsonPatch => "T15",
             Case::ServedCreates { .. } => "T18",
             Case::ServedReads { .. } => "T19",
             Case::ServedMix { .. } => "T16",
@@ -136,7 +145,24 @@ impl Case {
             Case::WalBlocking(threads) => format!("wal: append, blocking threads: {threads}"),
             Case::WalAwaited => format!("wal: append, awaited by one thread: {AWAITED_IN_FLIGHT}"),
             Case::EngineBlocking(threads) => format!("engine: create, blocking threads: {threads}"),
-            Case::JsonCheck => "engine: strict check of earthquakes.ndjson, 1 thread".to_owned(),
+            Case::Transactions(work) => {
+                let work = match work {
+                    transactions::Work::Plain => "plain overwrites of own documents",
+                    transactions::Work::Snapshot => "transactions on own documents",
+                    transactions::Work::Serializable => "serializable, on own documents",
+                    transactions::Work::Hot => "transactions, all on one document",
+                };
+                format!("engine: {work}, threads: {TRANSACTION_THREADS}")
+            }
+            Case::Json(work) => {
+                let work = match work {
+                    json::Work::Check => "strict check",
+                    json::Work::Value => "serde_json::Value",
+                    json::Work::Ignored => "serde_json IgnoredAny",
+                };
+                format!("engine: {work} of earthquakes.ndjson, 1 thread")
+            }
+            Case::JsonPatch => "engine: patch of 1 KB, one operation, 1 thread".to_owned(),
             Case::EngineAwaited => {
                 format!("engine: create, awaited by one thread: {AWAITED_IN_FLIGHT}")
             }
@@ -161,7 +187,7 @@ impl Case {
     /// What an answer promises.
     fn durability(self) -> &'static str {
         match self {
-            Case::ServedReads { .. } | Case::JsonCheck => "-",
+            Case::ServedReads { .. } | Case::Json(_) | Case::JsonPatch => "-",
             _ => "full",
         }
     }
@@ -194,7 +220,11 @@ impl Case {
                 embedded::awaited(&embedded::new_db(dir)?, AWAITED_IN_FLIGHT, time)
                     .map_err(plain)?
             }
-            Case::JsonCheck => json::check(time)?,
+            Case::Transactions(work) => {
+                transactions::run(dir, work, TRANSACTION_THREADS, time).map_err(plain)?
+            }
+            Case::Json(work) => json::run(work, time)?,
+            Case::JsonPatch => json::patch(time)?,
             Case::ServedCreates { .. } | Case::ServedReads { .. } | Case::ServedMix { .. } => {
                 let binary = context.server.clone().ok_or("no server was built")?;
                 let served = Served::start(binary, dir)?;
