@@ -162,9 +162,7 @@ impl Inner {
 
     /// The bytes of what no checkpoint has written yet, and of open transactions.
     pub(crate) fn delta_bytes(&self) -> u64 {
-        let stats = self.index.stats();
-        let installed = (stats.active_bytes + stats.frozen_bytes + stats.retired_bytes) as u64;
-        installed + self.transactions.bytes.load(Ordering::Relaxed)
+        self.index.delta_bytes() as u64 + self.transactions.bytes.load(Ordering::Relaxed)
     }
 
     /// When the oldest change that is only in the log was made.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use docdb_index::{IndexError, Key, Lookup, ReadMode};
 use docdb_mvcc::{CommitTs, Hold, HoldLimit};
@@ -45,7 +46,7 @@ impl Db {
     /// # Errors
     /// `LimitExceeded` if `snapshots_max` are open; `Closed`.
     pub fn snapshot(&self) -> Result<Snapshot> {
-        let view = View::open(self, HoldLimit::Use)?.ok_or_else(|| {
+        let view = View::open(self, HoldLimit::Use, self.inner.vfs.now())?.ok_or_else(|| {
             let most = self.inner.options.snapshots_max;
             Error::new(
                 ErrorKind::LimitExceeded,
@@ -147,7 +148,7 @@ pub(crate) struct View {
 
 impl View {
     /// `None` if there are as many as there may be.
-    pub(crate) fn open(db: &Db, limit: HoldLimit) -> Result<Option<View>> {
+    pub(crate) fn open(db: &Db, limit: HoldLimit, now: Duration) -> Result<Option<View>> {
         let inner = &db.inner;
         inner.check_open()?;
         let holds_max = match limit {
@@ -163,7 +164,6 @@ impl View {
             }
             inner.visible()
         };
-        let now = inner.vfs.now();
         let Some(hold) = inner.snapshots.hold(now, limit, holds_max, read_at) else {
             return Ok(None);
         };
@@ -183,6 +183,10 @@ impl View {
 
     /// Keeps what is visible here for the time of a call.
     pub(crate) fn pin(&self) -> Result<docdb_mvcc::Snapshot> {
+        self.pin_at(self.db.inner.vfs.now())
+    }
+
+    pub(crate) fn pin_at(&self, now: Duration) -> Result<docdb_mvcc::Snapshot> {
         let inner = &self.db.inner;
         inner.check_open()?;
         let (idle, age) = (
@@ -190,7 +194,7 @@ impl View {
             inner.options.snapshot_age_max,
         );
         self.hold
-            .pin(inner.vfs.now(), idle, age)
+            .pin(now, idle, age)
             .ok_or_else(|| inner.too_old(self.ts()))
     }
 

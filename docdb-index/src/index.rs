@@ -390,6 +390,15 @@ impl<M: Resident, P: Pointer> Index<M, P> {
         self.stats().memory_bytes()
     }
 
+    /// Memory of deltas and bodies and of what was replaced, as in [`Index::stats`], in bytes: what is
+    /// asked for each commit.
+    pub fn delta_bytes(&self) -> usize {
+        let layers = self.layers.read();
+        let deltas = std::iter::once(&layers.active).chain(&layers.frozen);
+        let deltas: usize = deltas.map(|delta| delta.bytes()).sum();
+        deltas + layers.retired_bytes()
+    }
+
     /// The index's sizes.
     pub fn stats(&self) -> IndexStats {
         let layers = self.layers();
@@ -401,12 +410,7 @@ impl<M: Resident, P: Pointer> Index<M, P> {
             runs: layers.runs.len(),
             ..IndexStats::default()
         };
-        for retired in &layers.retired {
-            stats.retired_bytes += match &retired.layer {
-                RetiredLayer::Delta(delta) => delta.bytes(),
-                RetiredLayer::Run(run) => run.memory_bytes(),
-            };
-        }
+        stats.retired_bytes = layers.retired_bytes();
         for run in &layers.runs {
             stats.run_entries += run.meta().entries;
             stats.run_bytes += run.memory_bytes();

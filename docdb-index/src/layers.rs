@@ -114,6 +114,15 @@ impl<M: Resident, P: Pointer> Layers<M, P> {
         }
     }
 
+    /// Memory of what was replaced, in bytes.
+    pub(crate) fn retired_bytes(&self) -> usize {
+        let bytes = self.retired.iter().map(|retired| match &retired.layer {
+            RetiredLayer::Delta(delta) => delta.bytes(),
+            RetiredLayer::Run(run) => run.memory_bytes(),
+        });
+        bytes.sum()
+    }
+
     /// Takes out the retired layers that nobody needs.
     pub(crate) fn release(&mut self, horizon: &Horizon) -> Vec<Retired<M, P>> {
         let is_free = |retired: &mut Retired<M, P>| retired.is_free(horizon);

@@ -69,11 +69,12 @@ impl Db {
     /// `InvalidArgument` for a timeout above the most; `Busy` if `transactions_max` are open; `Closed`.
     pub fn begin(&self, options: &TxnOptions) -> Result<Txn> {
         options.check()?;
-        self.begin_until(options, self.inner.vfs.now() + options.timeout)
+        let now = self.inner.vfs.now();
+        self.begin_until(options, now, now + options.timeout)
     }
 
-    fn begin_until(&self, options: &TxnOptions, deadline: Duration) -> Result<Txn> {
-        let view = View::open(self, HoldLimit::Deadline(deadline))?.ok_or_else(|| {
+    fn begin_until(&self, options: &TxnOptions, now: Duration, deadline: Duration) -> Result<Txn> {
+        let view = View::open(self, HoldLimit::Deadline(deadline), now)?.ok_or_else(|| {
             let most = self.inner.options.transactions_max;
             Error::new(
                 ErrorKind::Busy,
@@ -133,8 +134,9 @@ impl Txn {
     fn pin(&mut self) -> Result<docdb_mvcc::Snapshot> {
         let inner = self.inner();
         inner.check_open()?;
-        if self.end.is_none() && inner.vfs.now() < self.deadline {
-            match self.view.pin() {
+        let now = inner.vfs.now();
+        if self.end.is_none() && now < self.deadline {
+            match self.view.pin_at(now) {
                 Err(error) if error.kind() == ErrorKind::SnapshotTooOld => {}
                 pinned => return pinned,
             }
@@ -182,6 +184,9 @@ impl Txn {
 
 impl Drop for Txn {
     fn drop(&mut self) {
+        if self.end.is_some() {
+            return;
+        }
         let is_over = self.inner().vfs.now() >= self.deadline;
         self.finish(if is_over {
             End::Expired

@@ -60,7 +60,7 @@ impl Db {
         let deadline = inner.vfs.now() + options.timeout;
         let mut attempt = 1;
         loop {
-            let mut txn = self.begin_until(options, deadline)?;
+            let mut txn = self.begin_until(options, inner.vfs.now(), deadline)?;
             let answer = work(&mut txn)?;
             // Also a conflict is told only when what it rests on is visible.
             let conflict = match txn.commit().wait() {
