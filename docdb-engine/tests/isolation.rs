@@ -6,7 +6,7 @@
 mod common;
 mod histories;
 
-use docdb_engine::{Db, DbOptions};
+use docdb_engine::DbOptions;
 use docdb_history::{
     Anomaly, DocumentRules, ListHistory, ListRules, Report, RunOptions, Txn, check_documents,
     check_lists, run_threads,
@@ -19,7 +19,9 @@ use histories::{Engine, documents, lists, quiet, run, skew};
 fn right(report: &Report) {
     assert!(report.is_ok(), "{report}");
     let stats = &report.stats;
-    assert_eq!((stats.open, stats.unjudged), (0, 0), "{report}");
+    // Of commits that the power failed under, nobody knows the outcome unless it is seen.
+    assert_eq!(stats.unjudged, 0, "{report}");
+    assert!(stats.open * 20 < stats.committed, "{report}");
     assert!(stats.committed > 300 && stats.aborted > 100, "{report}");
     assert!(stats.reads > 1_000 && stats.writes > 300, "{report}");
 }
@@ -63,29 +65,65 @@ fn write_skew_is_for_snapshots_only() {
     assert!(serializable.stats.committed > 200, "{serializable}");
 }
 
-/// On the real disk, with the engine's own threads beside.
-#[test]
-fn threads_show_no_anomaly() {
-    let temp = tempfile::tempdir().unwrap();
+/// Everything small, so that there is always something to do in the background.
+fn small() -> DbOptions {
     let mut small = DbOptions::default();
     small.segment_bytes_min = 64 << 10;
     small.segment_bytes_max = 256 << 10;
     small.data_file_bytes_max = 128 << 10;
+    small.checkpoint_wal_bytes = 1 << 20;
     small.runs_max = 2;
-    let engine = |name| Engine::of(Db::open_with(temp.path().join(name), small.clone()).unwrap());
-    let options = RunOptions {
-        txns: 4_000,
+    small
+}
+
+/// On the real disk, with the engine's own threads beside, which is closed and opened in between.
+#[test]
+fn threads_show_no_anomaly() {
+    let temp = tempfile::tempdir().unwrap();
+    let options = |txns| RunOptions {
+        txns,
         ..RunOptions::default()
     };
-    let database = engine("lists");
-    let history: ListHistory = run_threads(&database, &lists(50), options, &quiet).unwrap();
+    let engine = Engine::reopened(&temp.path().join("lists"), &small(), 5_000);
+    let history: ListHistory = run_threads(&engine, &lists(50), options(20_000), &quiet).unwrap();
     let report = check_lists(&history, ListRules::default());
     assert!(report.is_ok(), "{report}");
-    database.db.close().unwrap();
+    engine.db().close().unwrap();
 
-    let database = engine("documents");
-    let history: Vec<Txn> = run_threads(&database, &documents(50), options, &quiet).unwrap();
+    let engine = Engine::reopened(&temp.path().join("documents"), &small(), 1_500);
+    let history: Vec<Txn> = run_threads(&engine, &documents(50), options(4_000), &quiet).unwrap();
     let report = check_documents(&history, DocumentRules::default());
     assert!(report.is_ok(), "{report}");
-    database.db.close().unwrap();
+    engine.db().close().unwrap();
+}
+
+/// On demand:
+/// `cargo test --release -p docdb-engine --test isolation -- --ignored --nocapture`
+#[test]
+#[ignore = "takes minutes"]
+fn two_million_lists_show_no_anomaly() {
+    let temp = tempfile::tempdir().unwrap();
+    let mut options = RunOptions {
+        processes: 32,
+        txns: 2_000_000,
+        ..RunOptions::default()
+    };
+    if let Ok(txns) = std::env::var("DOCDB_HISTORY_TXNS") {
+        options.txns = txns.parse().unwrap();
+    }
+    let tell = |progress: docdb_history::Progress| {
+        let ended = progress.committed + progress.aborted + progress.unknown;
+        if ended.is_multiple_of(1 << 16) {
+            eprintln!("{ended} of {}: {progress:?}", options.txns);
+        }
+        std::ops::ControlFlow::Continue(())
+    };
+    let engine = Engine::reopened(temp.path(), &small(), 100_000);
+    let history: ListHistory = run_threads(&engine, &lists(50), options, &tell).unwrap();
+    let report = check_lists(&history, ListRules::default());
+    eprintln!("{report}");
+    assert!(report.is_ok(), "{report}");
+    let stats = engine.db().stats();
+    eprintln!("since it was opened last: {stats:?}");
+    engine.db().close().unwrap();
 }

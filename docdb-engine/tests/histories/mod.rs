@@ -4,17 +4,21 @@
 #![allow(clippy::unwrap_used, reason = "a helper of a test may fail the test")]
 
 use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use docdb_engine::vfs::sim::{CrashPolicy, SectorSize, SimVfs};
 use docdb_engine::{
-    Db, Document, Error, ErrorKind, Isolation, ScanRequest, TRANSACTION_TIMEOUT_MAX, Txn,
-    TxnOptions, WriteOp,
+    Db, DbOptions, Document, Error, ErrorKind, Isolation, ScanRequest, TRANSACTION_TIMEOUT_MAX,
+    Txn, TxnOptions, WriteOp,
 };
 use docdb_history::{
     Direction, DocumentShape, DocumentWorkload, Failure, History, Level, ListShape, ListWorkload,
     Progress, RunError, RunOptions, ScanRange, Seen, Session, SkewShape, SkewWorkload, TxnSource,
     Workload, run_interleaved,
 };
+
+use parking_lot::RwLock;
 
 use crate::common;
 
@@ -24,42 +28,116 @@ const LISTS: u64 = 1 << 40;
 /// Between so many transactions there is a checkpoint, and all the maintenance that is due.
 const UPKEEP_EVERY: u64 = 50;
 
+/// How a database ends and begins anew while transactions are under way.
+enum Restart {
+    Never,
+    /// The power fails, now and then; any subset of what was not synced is left.
+    PowerLoss(SimVfs),
+    /// It is closed and opened.
+    Reopen(PathBuf, DbOptions),
+}
+
+/// A database from one opening to the next.
+struct Life {
+    db: Db,
+    number: u64,
+    restart: Restart,
+}
+
 pub(crate) struct Engine {
-    pub(crate) db: Db,
+    life: RwLock<Life>,
     begun: AtomicU64,
     upkeep: bool,
+    /// Between so many transactions it begins anew.
+    restart_every: u64,
     /// A transaction may be told that its snapshot is gone.
     pub(crate) forgives_lost_snapshots: bool,
 }
 
 impl Engine {
-    /// On a simulated disk. Nothing happens beside the calls, so one seed gives one run.
+    /// On a simulated disk, whose power fails now and then. Nothing happens beside the calls, so one
+    /// seed gives one run.
     pub(crate) fn simulated() -> Engine {
+        let disk = common::disk();
+        let db = common::create(&disk).unwrap();
         Engine {
             upkeep: true,
-            ..Engine::of(common::create(&common::disk()).unwrap())
+            restart_every: 190,
+            ..Engine::new(db, Restart::PowerLoss(disk))
         }
     }
 
     /// On a database that looks after itself.
     pub(crate) fn of(db: Db) -> Engine {
+        Engine::new(db, Restart::Never)
+    }
+
+    /// The same, closed and opened again between so many transactions.
+    pub(crate) fn reopened(dir: &Path, options: &DbOptions, every: u64) -> Engine {
+        let db = Db::open_with(dir, options.clone()).unwrap();
+        let restart = Restart::Reopen(dir.to_owned(), options.clone());
         Engine {
-            db,
+            restart_every: every,
+            ..Engine::new(db, restart)
+        }
+    }
+
+    fn new(db: Db, restart: Restart) -> Engine {
+        Engine {
+            life: RwLock::new(Life {
+                db,
+                number: 0,
+                restart,
+            }),
             begun: AtomicU64::new(0),
             upkeep: false,
+            restart_every: u64::MAX,
             forgives_lost_snapshots: false,
         }
     }
-}
 
-impl Engine {
-    fn failure(&self, error: &Error) -> Failure {
+    pub(crate) fn db(&self) -> Db {
+        self.life.read().db.clone()
+    }
+
+    fn restart(&self, begun: u64) -> Result<(), Error> {
+        let mut life = self.life.write();
+        let (db, restart) = match &life.restart {
+            Restart::Never => return Ok(()),
+            Restart::PowerLoss(disk) => {
+                // Whoever still has a handle of before finds it dead.
+                disk.crash(&CrashPolicy::Random {
+                    seed: begun,
+                    sector: SectorSize::Bytes512,
+                });
+                (common::open(disk)?, Restart::PowerLoss(disk.clone()))
+            }
+            Restart::Reopen(dir, options) => {
+                life.db.close()?;
+                let db = Db::open_with(dir, options.clone())?;
+                (db, Restart::Reopen(dir.clone(), options.clone()))
+            }
+        };
+        let number = life.number + 1;
+        *life = Life {
+            db,
+            number,
+            restart,
+        };
+        Ok(())
+    }
+
+    /// What an error of a transaction of this life means.
+    fn failure(&self, life: u64, error: &Error) -> Failure {
         match error.kind() {
             ErrorKind::Conflict | ErrorKind::TransactionExpired | ErrorKind::Busy => {
                 Failure::Aborted
             }
             ErrorKind::SnapshotTooOld if self.forgives_lost_snapshots => Failure::Aborted,
             ErrorKind::OutcomeUnknown => Failure::Unknown,
+            // It says that nothing was written.
+            ErrorKind::Closed => Failure::Aborted,
+            _ if self.life.read().number != life => Failure::Unknown,
             _ => Failure::Broken(format!("{error:?}")),
         }
     }
@@ -70,6 +148,7 @@ impl TxnSource for Engine {
         Ok(Box::new(Transaction {
             engine: self,
             txn: None,
+            life: 0,
             wrote: false,
         }))
     }
@@ -78,6 +157,8 @@ impl TxnSource for Engine {
 struct Transaction<'e> {
     engine: &'e Engine,
     txn: Option<Txn>,
+    /// In which it began.
+    life: u64,
     wrote: bool,
 }
 
@@ -90,7 +171,11 @@ impl Transaction<'_> {
             .ok_or_else(|| Failure::Broken("a call without a transaction".to_owned()))?;
         call(txn).map_err(|error| {
             self.txn = None;
-            self.engine.failure(&error)
+            match self.engine.failure(self.life, &error) {
+                // It will not commit any more.
+                Failure::Unknown => Failure::Aborted,
+                failure => failure,
+            }
         })
     }
 
@@ -129,12 +214,19 @@ fn seen(version: u64, body: &[u8]) -> Result<Seen, Failure> {
 
 impl Session for Transaction<'_> {
     fn begin(&mut self, level: Level) -> Result<Option<u64>, Failure> {
-        let db = &self.engine.db;
+        let broken = |error: Error| Failure::Broken(format!("{error:?}"));
         let begun = self.engine.begun.fetch_add(1, Ordering::Relaxed);
+        if begun % self.engine.restart_every == self.engine.restart_every - 1 {
+            self.engine.restart(begun).map_err(broken)?;
+        }
+        let (db, life) = {
+            let life = self.engine.life.read();
+            (life.db.clone(), life.number)
+        };
+        self.life = life;
         if self.engine.upkeep && begun % UPKEEP_EVERY == UPKEEP_EVERY - 1 {
-            db.checkpoint()
-                .map_err(|error| self.engine.failure(&error))?;
-            common::settle(db).map_err(|error| self.engine.failure(&error))?;
+            db.checkpoint().map_err(broken)?;
+            common::settle(&db).map_err(broken)?;
         }
         let mut options = TxnOptions::default().with_timeout(TRANSACTION_TIMEOUT_MAX);
         if level == Level::Serializable {
@@ -142,7 +234,7 @@ impl Session for Transaction<'_> {
         }
         let txn = db
             .begin(&options)
-            .map_err(|error| self.engine.failure(&error))?;
+            .map_err(|error| self.engine.failure(life, &error))?;
         let version = txn.version();
         (self.txn, self.wrote) = (Some(txn), false);
         Ok(Some(version))
@@ -215,7 +307,7 @@ impl Session for Transaction<'_> {
         let committed = txn
             .commit()
             .wait()
-            .map_err(|error| self.engine.failure(&error))?;
+            .map_err(|error| self.engine.failure(self.life, &error))?;
         Ok(self.wrote.then_some(committed.version))
     }
 
