@@ -196,9 +196,7 @@ impl OpenTransaction {
     }
 
     fn may_run_inline(&self, op: &docdb_ipc::WriteOp) -> bool {
-        op.body.len() <= INLINE_WRITE_BYTES_MAX
-            && !op.kind.is_edit()
-            && !self.db.commits_may_wait()
+        op.body.len() <= INLINE_WRITE_BYTES_MAX && !op.kind.is_edit() && !self.db.commits_may_wait()
     }
 
     /// Whether its commit takes no longer than a small write.

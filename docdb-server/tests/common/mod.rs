@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail the test")]
 
+pub(crate) mod process;
 pub(crate) mod views;
 
 use std::io::{Read, Write};
