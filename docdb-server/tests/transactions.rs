@@ -99,6 +99,11 @@ fn own_writes_are_seen_by_oneself_and_by_others_after_the_commit() {
         body: "3".into(),
     };
     assert_eq!(other.call(&read_request("db", COLL, 3)), third);
+
+    let tx = begin(&mut client, "db");
+    client.call(&write_in(tx, WriteOp::delete(COLL, 3)));
+    assert_eq!(client.call(&rollback(tx)), Response::Ok);
+    assert_eq!(client.read("db", COLL, 3), "3");
 }
 
 #[test]

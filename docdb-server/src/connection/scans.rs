@@ -177,14 +177,6 @@ impl Scans {
         progress
     }
 
-    /// Whether a scan of the transaction has sent all it had and may send more.
-    pub(super) fn is_hungry(&self, transaction: RequestId) -> bool {
-        let hungry = self.0.iter().filter_map(ScanState::hungry);
-        hungry
-            .filter_map(OpenScan::transaction)
-            .any(|of| of == transaction)
-    }
-
     /// Ends the scans of transactions that are gone; gives those to be answered, and with what.
     pub(super) fn end_bound(
         &mut self,

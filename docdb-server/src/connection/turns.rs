@@ -69,12 +69,11 @@ impl Connection {
         self.answers().respond(id, &response);
     }
 
-    /// Runs what has its turn, as long as worker threads are free.
+    /// Runs what has its turn, as long as worker threads are free. Comes after the steps of scans.
     pub(super) fn pump_views(&mut self) -> bool {
         let mut progress = false;
         while self.jobs < JOBS_MAX && self.answers().have_room() {
-            let scans = &self.scans;
-            let Some(turn) = self.views.next_turn(|view| scans.is_hungry(view)) else {
+            let Some(turn) = self.views.next_turn() else {
                 break;
             };
             progress = true;

@@ -217,9 +217,9 @@ impl Views {
         }
     }
 
-    /// The next request whose turn it is. `is_scanned` says whether a scan of the transaction comes
-    /// before its requests.
-    pub(super) fn next_turn(&mut self, is_scanned: impl Fn(RequestId) -> bool) -> Option<Turn> {
+    /// The next request whose turn it is. Scans of a transaction come before it: those that may go on
+    /// have taken the transaction by now.
+    pub(super) fn next_turn(&mut self) -> Option<Turn> {
         for _ in 0..self.ready.len() {
             let id = self.ready.pop_front()?;
             let Some(view) = self.views.get_mut(&id) else {
@@ -234,10 +234,6 @@ impl Views {
             match &view.place {
                 // It comes back to `ready` when it is here.
                 Place::Opening | Place::Away => continue,
-                Place::Transaction(_) if is_scanned(id) => {
-                    self.ready.push_back(id);
-                    continue;
-                }
                 Place::Expired => {
                     self.pass_expired(id);
                     continue;
