@@ -16,6 +16,10 @@
 //! }
 //! ```
 
+mod transaction;
+
+pub use transaction::{Snapshot, Transaction};
+
 use std::fmt;
 use std::ops::RangeBounds;
 use std::path::Path;

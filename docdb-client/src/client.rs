@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use docdb_ipc::{Request, Response, Text};
+use docdb_ipc::{Request, Response, Text, ViewRequest};
 use docdb_types::ErrorKind;
 use tokio::time::Instant;
 
-use crate::connection::ScanStream;
+use crate::connection::{ScanStream, ViewGuard};
 use crate::error::Stage;
 use crate::link::Link;
 use crate::{ClientBuilder, Database, Error, Result};
@@ -126,7 +126,16 @@ impl Client {
 
     pub(crate) async fn open_scan(&self, scan: docdb_ipc::Scan) -> Result<ScanStream> {
         let connection = self.link.connection().await?;
-        connection.open_scan(scan, self.deadline()).await
+        connection.open_scan(scan, None, self.deadline()).await
+    }
+
+    pub(crate) async fn open_view(&self, request: ViewRequest) -> Result<(ViewGuard, u64)> {
+        let connection = self.link.connection().await?;
+        if connection.limits().transactions_max == 0 {
+            let message = "the server has no transactions and snapshots";
+            return Err(Error::new(ErrorKind::UnsupportedVersion, message).at(Stage::Unsent));
+        }
+        connection.open_view(request, self.deadline()).await
     }
 
     /// When a request that is made now must be answered.
@@ -149,7 +158,7 @@ pub(crate) fn may_repeat(error: &Error, read_only: bool) -> bool {
     match error.stage() {
         Stage::LostUnsent => true,
         Stage::LostSent => read_only,
-        Stage::Connect | Stage::Unsent | Stage::Sent => false,
+        Stage::Connect | Stage::Unsent | Stage::Sent | Stage::LostView => false,
     }
 }
 

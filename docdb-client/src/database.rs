@@ -3,6 +3,7 @@
 use docdb_ipc::{Compacted, Request, Response, Text};
 
 use crate::client::{expect_ok, stats_of, unexpected, unexpected_to_write};
+use crate::view::Scope;
 use crate::{Batch, Client, Collection, RawCollection, Result};
 
 /// A database. A cheap handle: nothing is sent until a method is called, and the database need not
@@ -25,9 +26,29 @@ pub struct CollectionInfo {
     pub documents: u64,
 }
 
+impl CollectionInfo {
+    pub(crate) fn list(list: Vec<docdb_ipc::CollectionInfo>) -> Vec<CollectionInfo> {
+        list.into_iter()
+            .map(|info| CollectionInfo {
+                name: info.name.to_string(),
+                id: info.id,
+                documents: info.documents,
+            })
+            .collect()
+    }
+}
+
 impl Database {
     pub(crate) fn new(client: Client, name: Text) -> Self {
         Database { client, name }
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub(crate) fn name_text(&self) -> Text {
+        self.name.clone()
     }
 
     /// The database's name.
@@ -42,7 +63,11 @@ impl Database {
 
     /// A collection of documents as bytes.
     pub fn raw_collection(&self, name: &str) -> RawCollection {
-        RawCollection::new(self.client.clone(), self.name.clone(), Text::from(name))
+        let scope = Scope::Database {
+            client: self.client.clone(),
+            db: self.name.clone(),
+        };
+        RawCollection::new(scope, Text::from(name))
     }
 
     /// The collections, in the order of their names.
@@ -54,14 +79,7 @@ impl Database {
             })
             .await?
         {
-            Response::Collections(list) => Ok(list
-                .into_iter()
-                .map(|info| CollectionInfo {
-                    name: info.name.to_string(),
-                    id: info.id,
-                    documents: info.documents,
-                })
-                .collect()),
+            Response::Collections(list) => Ok(CollectionInfo::list(list)),
             other => Err(unexpected(&other)),
         }
     }

@@ -46,6 +46,8 @@ pub(crate) enum Stage {
     LostUnsent,
     /// The connection broke after that.
     LostSent,
+    /// The connection broke, and with it the transaction or snapshot ended.
+    LostView,
 }
 
 impl Error {
@@ -112,10 +114,11 @@ impl Error {
         self.inner.op_index
     }
 
-    /// Whether the same call may be made again in the hope of another outcome. All such errors
-    /// promise that nothing was written.
+    /// Whether the same call may be made again in the hope of another outcome; in a transaction, the
+    /// whole transaction. All such errors promise that nothing was written. True for the retryable
+    /// kinds, and when the connection of a transaction or snapshot broke.
     pub fn is_retryable(&self) -> bool {
-        self.inner.kind.is_retryable()
+        self.inner.kind.is_retryable() || self.inner.stage == Stage::LostView
     }
 
     /// Whether there was no server to talk to: the connection could not be made, or the peer did

@@ -13,6 +13,10 @@ mod link;
 mod options;
 mod raw_collection;
 mod scan;
+mod snapshot;
+mod transact;
+mod transaction;
+mod view;
 
 pub use batch::Batch;
 pub use builder::ClientBuilder;
@@ -26,3 +30,5 @@ pub use error::{Error, Result};
 pub use options::{RangeDeleted, Versioned, WriteOptions, Written};
 pub use raw_collection::RawCollection;
 pub use scan::{Document, RawScan, Scan};
+pub use snapshot::Snapshot;
+pub use transaction::{Transaction, TransactionOptions};

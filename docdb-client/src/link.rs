@@ -193,7 +193,7 @@ impl Link {
 }
 
 /// The pause, up to a quarter shorter or longer, so that many clients do not come back at once.
-fn jittered(pause: Duration) -> Duration {
+pub(crate) fn jittered(pause: Duration) -> Duration {
     // A new RandomState has new keys, so its hash of nothing is a random number.
     let random = RandomState::new().hash_one(()) % 1_000;
     pause.mul_f64(0.75 + random as f64 / 2_000.0)

@@ -49,7 +49,7 @@ impl WriteOptions {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Written {
-    /// The version of the commit that wrote the document.
+    /// The version of the commit that wrote the document; 0 in a transaction, which has none yet.
     pub version: u64,
     /// The document's id; for an insert the one that the server assigned.
     pub id: u64,
@@ -71,7 +71,7 @@ pub struct RangeDeleted {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Versioned<T> {
     /// The version of the commit that wrote the document, for
-    /// [`WriteOptions::if_version`].
+    /// [`WriteOptions::if_version`]; 0 in a transaction that wrote it itself.
     pub version: u64,
     /// The document.
     pub value: T,

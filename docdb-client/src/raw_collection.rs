@@ -8,23 +8,22 @@ use docdb_types::ErrorKind;
 
 use crate::client::{unexpected, unexpected_to_write};
 use crate::scan::inclusive;
-use crate::{Client, RangeDeleted, RawScan, Result, Versioned, WriteOptions, Written};
+use crate::view::Scope;
+use crate::{RangeDeleted, RawScan, Result, Versioned, WriteOptions, Written};
 
 /// A collection whose documents are read and written as JSON text, byte for byte. A cheap handle:
 /// nothing is sent until a method is called.
 #[derive(Debug, Clone)]
 pub struct RawCollection {
-    client: Client,
-    db: Text,
+    scope: Scope,
     name: Text,
     options: WriteOptions,
 }
 
 impl RawCollection {
-    pub(crate) fn new(client: Client, db: Text, name: Text) -> Self {
+    pub(crate) fn new(scope: Scope, name: Text) -> Self {
         RawCollection {
-            client,
-            db,
+            scope,
             name,
             options: WriteOptions::default(),
         }
@@ -90,12 +89,8 @@ impl RawCollection {
 
     /// Reads a document; `NotFound` if there is none.
     pub async fn get(&self, id: u64) -> Result<Versioned<Bytes>> {
-        let (db, collection) = self.place();
-        match self
-            .client
-            .call(Request::Read { db, collection, id })
-            .await?
-        {
+        let request = self.scope.read(self.name.clone(), id);
+        match self.scope.call(request).await? {
             Response::Document { version, body } => Ok(Versioned {
                 version,
                 value: body,
@@ -115,12 +110,8 @@ impl RawCollection {
 
     /// Whether there is such a document.
     pub async fn exists(&self, id: u64) -> Result<bool> {
-        let (db, collection) = self.place();
-        match self
-            .client
-            .call(Request::Exists { db, collection, id })
-            .await?
-        {
+        let request = self.scope.exists(self.name.clone(), id);
+        match self.scope.call(request).await? {
             Response::Exists(exists) => Ok(exists),
             other => Err(unexpected(&other)),
         }
@@ -128,15 +119,16 @@ impl RawCollection {
 
     /// How many documents the collection holds.
     pub async fn count(&self) -> Result<u64> {
-        let (db, collection) = self.place();
-        match self.client.call(Request::Count { db, collection }).await? {
+        let request = self.scope.count(self.name.clone());
+        match self.scope.call(request).await? {
             Response::Count(count) => Ok(count),
             other => Err(unexpected(&other)),
         }
     }
 
     /// Deletes the documents whose ids are in the range, in one commit: the lowest ids first, at most
-    /// `limit` (65,536 if there is none, and in any case). The answer says where to go on.
+    /// `limit` (65,536 if there is none, and in any case). The answer says where to go on. Not in a
+    /// transaction: it is one.
     pub async fn delete_range(
         &self,
         ids: impl RangeBounds<u64>,
@@ -150,16 +142,16 @@ impl RawCollection {
         let Some((from, to)) = inclusive(&ids) else {
             return Ok(nothing);
         };
-        let (db, collection) = self.place();
+        let (client, db) = self.scope.database()?;
         let request = Request::DeleteRange {
-            db,
-            collection,
+            db: db.clone(),
+            collection: self.name.clone(),
             from,
             to,
             limit,
             durability: self.options.durability.clone(),
         };
-        match self.client.call(request).await? {
+        match client.call(request).await? {
             Response::RangeDeleted {
                 deleted,
                 version,
@@ -175,21 +167,11 @@ impl RawCollection {
 
     /// The documents whose ids are in the range, in order; see [`RawScan`].
     pub fn scan(&self, ids: impl RangeBounds<u64>) -> RawScan {
-        let (db, collection) = self.place();
-        RawScan::new(self.client.clone(), db, collection, ids)
-    }
-
-    fn place(&self) -> (Text, Text) {
-        (self.db.clone(), self.name.clone())
+        RawScan::new(self.scope.clone(), self.name.clone(), ids)
     }
 
     async fn write(&self, op: WriteOp) -> Result<Written> {
-        let request = Request::Write {
-            db: self.db.clone(),
-            durability: self.options.durability.clone(),
-            op: op.when(self.options.precondition),
-        };
-        match self.client.call(request).await? {
+        match self.scope.write(op, &self.options).await? {
             Response::Written { version, id } => Ok(Written { version, id }),
             other => Err(unexpected_to_write(&other)),
         }

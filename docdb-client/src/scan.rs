@@ -9,10 +9,11 @@ use bytes::Bytes;
 use docdb_ipc::{CreditWindow, Response, ScanItem, Text};
 use serde::de::DeserializeOwned;
 
-use crate::client::{may_repeat, unexpected};
+use crate::Result;
+use crate::client::unexpected;
 use crate::collection::decode;
 use crate::connection::ScanStream;
-use crate::{Client, Result};
+use crate::view::Scope;
 
 /// Most bytes of documents that a scan holds or has on their way, and one document.
 const BUFFER_BYTES_MAX: u32 = 1 << 20;
@@ -52,7 +53,7 @@ pub(crate) fn inclusive(ids: &impl RangeBounds<u64>) -> Option<(Option<u64>, Opt
 /// it ends it.
 #[derive(Debug)]
 pub struct RawScan {
-    client: Client,
+    scope: Scope,
     request: docdb_ipc::Scan,
     /// The range holds no id.
     is_empty: bool,
@@ -101,18 +102,13 @@ impl Running {
 }
 
 impl RawScan {
-    pub(crate) fn new(
-        client: Client,
-        db: Text,
-        collection: Text,
-        ids: impl RangeBounds<u64>,
-    ) -> Self {
-        let mut request = docdb_ipc::Scan::new(db, collection, BUFFER_BYTES_MAX);
+    pub(crate) fn new(scope: Scope, collection: Text, ids: impl RangeBounds<u64>) -> Self {
+        let mut request = scope.scan(collection, BUFFER_BYTES_MAX);
         let bounds = inclusive(&ids);
         let is_empty = bounds.is_none();
         (request.from, request.to) = bounds.unwrap_or_default();
         RawScan {
-            client,
+            scope,
             request,
             is_empty,
             restarted: false,
@@ -153,7 +149,7 @@ impl RawScan {
             let failed = match &mut self.progress {
                 Progress::Ended { .. } => return Ok(None),
                 Progress::Before if self.is_empty => return Ok(None),
-                Progress::Before => match self.client.open_scan(self.request.clone()).await {
+                Progress::Before => match self.scope.open_scan(self.request.clone()).await {
                     Ok(stream) => {
                         self.progress = Progress::Running(Running::new(stream));
                         continue;
@@ -168,7 +164,7 @@ impl RawScan {
                             value: body,
                         }));
                     }
-                    match running.stream.next(self.client.deadline()).await {
+                    match running.stream.next(self.scope.deadline()).await {
                         Ok(Response::ScanItems(items)) => {
                             running.received = items.into_iter();
                             continue;
@@ -183,7 +179,8 @@ impl RawScan {
                 }
             };
             let gave_out = matches!(&self.progress, Progress::Running(running) if running.gave_out);
-            if gave_out || self.restarted || !may_repeat(&failed, true) {
+            let (failed, may_repeat) = self.scope.scan_failed(failed);
+            if gave_out || self.restarted || !may_repeat {
                 self.progress = Progress::Ended { cursor: None };
                 return Err(failed);
             }

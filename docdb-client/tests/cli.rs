@@ -555,6 +555,68 @@ OK
 }
 
 #[test]
+fn transactions_of_the_shell() {
+    let server = common::real::RealServer::start();
+    let script = "\
+.commit
+.begin
+.open d
+.rollback
+.create 1 1
+.begin
+.begin
+.close
+.update 1 2
+.create 2 {\"a\":1}
+.read 1
+.collections
+.rollback
+.read 1
+.begin serializable
+.create-collection c
+.delete 1
+.insert
+.commit
+.read 1
+.begin
+.exit
+";
+    let mut command = command(&["shell"]);
+    command.env("DOCDB_SOCKET", server.path());
+    let ran = run(command, script.as_bytes());
+    assert_eq!((ran.code, ran.err.as_str()), (1, ""));
+    let lines: Vec<&str> = ran.out.lines().collect();
+    let version = |line: &str| line.starts_with("OK") && line.contains("version=");
+    let error = |line: &str, words: &str| line.starts_with("ERROR") && line.contains(words);
+    let mut at = lines.iter().copied();
+    let mut next = || at.next().unwrap();
+    assert!(error(next(), "no database is open"));
+    assert!(error(next(), "no database is open"));
+    assert_eq!(next(), "OK d");
+    assert!(error(next(), "no transaction is open"));
+    assert!(version(next()));
+    assert!(version(next()));
+    assert!(error(next(), "a transaction is open"));
+    assert!(error(next(), "a transaction is open"));
+    assert_eq!(next(), "OK id=1 version=0");
+    assert_eq!(next(), "OK id=2 version=0");
+    assert_eq!((next(), next()), ("OK version=0", "2"));
+    assert_eq!((next(), next()), ("OK collections=1", "_default\t2"));
+    assert_eq!(next(), "OK");
+    assert!(version(next()));
+    assert_eq!(next(), "1");
+    assert!(version(next()));
+    assert_eq!(next(), "OK c");
+    assert_eq!(next(), "OK id=1 version=0");
+    assert!(error(next(), "unknown command"));
+    assert!(version(next()));
+    assert!(error(next(), "does not exist"));
+    assert!(version(next()));
+    assert_eq!(next(), "OK");
+    assert_eq!(at.next(), None);
+}
+
+#[test]
 fn a_failed_command_of_a_piped_shell_is_exit_code_1() {
     let tool = Tool::new();
     let ran = tool.run_with(

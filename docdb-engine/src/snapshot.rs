@@ -96,10 +96,24 @@ impl Snapshot {
     /// # Errors
     /// As [`Snapshot::read`], without `NotFound`.
     pub fn exists(&self, collection: &str, id: u64) -> Result<bool> {
+        now(self.is_there(collection, id, ReadMode::Blocking)?)
+    }
+
+    /// As [`Snapshot::exists`], if that needs no wait for the device.
+    ///
+    /// # Errors
+    /// As `exists`.
+    pub fn exists_nowait(&self, collection: &str, id: u64) -> Result<Ready<bool>> {
+        self.is_there(collection, id, ReadMode::NoWait)
+    }
+
+    fn is_there(&self, collection: &str, id: u64, mode: ReadMode) -> Result<Ready<bool>> {
         let _pin = self.view.pin()?;
         let key = Key::new(self.view.collection(collection)?.id, id);
-        let found = now(self.view.find(key, ReadMode::Blocking)?)?;
-        Ok(found.is_some())
+        Ok(match self.view.find(key, mode)? {
+            Ready::Now(found) => Ready::Now(found.is_some()),
+            Ready::WouldBlock => Ready::WouldBlock,
+        })
     }
 
     /// How many documents the collection holds.

@@ -5,7 +5,9 @@ use std::fmt;
 use bytes::BytesMut;
 use docdb_types::ErrorKind;
 
-use crate::hello::{ClientHello, ServerHello, decode_client, decode_server};
+use crate::hello::{
+    ClientHello, FEATURE_VIEWS, FEATURES, ServerHello, decode_client, decode_server,
+};
 use crate::limits::HELLO_BYTES_MAX;
 use crate::{
     Codec, DecodeError, EncodeError, Frame, Limits, Opcode, PROTOCOL_VERSION, PROTOCOL_VERSION_MIN,
@@ -112,7 +114,7 @@ impl ServerHandshake {
     ) -> Result<ServerHandshake, EncodeError> {
         let hello = ServerHello {
             version: PROTOCOL_VERSION,
-            features: 0,
+            features: FEATURES,
             limits,
             name: name.into(),
             software_version: software_version.into(),
@@ -151,6 +153,9 @@ impl ServerHandshake {
         let mut hello = self.hello.clone();
         hello.version = version;
         hello.features &= client.features;
+        if hello.features & FEATURE_VIEWS == 0 {
+            (hello.limits.transactions_max, hello.limits.snapshots_max) = (0, 0);
+        }
         let session = Session {
             version,
             features: hello.features,

@@ -4,7 +4,9 @@ use bytes::Bytes;
 use docdb_types::limits::{DOCUMENT_BYTES_MAX, FRAME_BYTES_MAX};
 
 use crate::codec::{Encode, Head};
-use crate::limits::{HELLO_BYTES_MAX, IN_FLIGHT_REQUESTS, PEER_NAME_BYTES_MAX, SCAN_CREDIT_BYTES};
+use crate::limits::{
+    HELLO_BYTES_MAX, IN_FLIGHT_REQUESTS, PEER_NAME_BYTES_MAX, SCAN_CREDIT_BYTES, VIEWS_OPEN,
+};
 use crate::wire::{Present, Put, Reader};
 use crate::{DecodeError, DecodeReason, EncodeError, Frame, Opcode, RequestId, Text};
 
@@ -13,10 +15,17 @@ pub const PROTOCOL_VERSION: u16 = 1;
 /// The oldest protocol version that this build speaks.
 pub const PROTOCOL_VERSION_MIN: u16 = 1;
 
+/// The feature bit of transactions and snapshots: their requests, and their limits in the welcome.
+pub const FEATURE_VIEWS: u64 = 1;
+/// The features that this build speaks.
+pub(crate) const FEATURES: u64 = FEATURE_VIEWS;
+
 const MAGIC: [u8; 8] = *b"DOCDBIPC";
 const TAG_NAME: u8 = 1;
 /// A server's alone; in a client's hello the number is reserved for a token.
 const TAG_SOFTWARE_VERSION: u8 = 2;
+/// A server's alone: most transactions u32, most snapshots u32.
+const TAG_VIEWS: u8 = 3;
 
 /// What a client says first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +34,7 @@ pub(crate) struct ClientHello {
     pub(crate) version_min: u16,
     /// The newest protocol version it speaks.
     pub(crate) version_max: u16,
-    /// The optional features it knows, one bit each; none are defined yet.
+    /// The optional features it knows, one bit each.
     pub(crate) features: u64,
     /// What it calls itself, for the server's log: at most
     /// [`PEER_NAME_BYTES_MAX`] bytes, may be empty.
@@ -38,7 +47,7 @@ impl ClientHello {
         ClientHello {
             version_min: PROTOCOL_VERSION_MIN,
             version_max: PROTOCOL_VERSION,
-            features: 0,
+            features: FEATURES,
             name: name.into(),
         }
     }
@@ -73,6 +82,11 @@ pub struct Limits {
     pub in_flight_requests_max: u32,
     /// Most credit that one scan may have, in bytes, at least 1.
     pub scan_credit_bytes_max: u32,
+    /// Most transactions open on the connection; one more is answered with `LimitExceeded`. 0 on a
+    /// connection without [`FEATURE_VIEWS`].
+    pub transactions_max: u32,
+    /// The same for snapshots.
+    pub snapshots_max: u32,
 }
 
 impl Default for Limits {
@@ -82,6 +96,8 @@ impl Default for Limits {
             document_bytes_max: u32::try_from(DOCUMENT_BYTES_MAX).expect("a constant below 2^32"),
             in_flight_requests_max: IN_FLIGHT_REQUESTS,
             scan_credit_bytes_max: SCAN_CREDIT_BYTES,
+            transactions_max: VIEWS_OPEN,
+            snapshots_max: VIEWS_OPEN,
         }
     }
 }
@@ -150,6 +166,12 @@ impl Encode for ServerHello {
         p.u32(self.limits.scan_credit_bytes_max);
         put_tagged(p, TAG_NAME, &self.name)?;
         put_tagged(p, TAG_SOFTWARE_VERSION, &self.software_version)?;
+        if self.features & FEATURE_VIEWS != 0 {
+            p.u8(TAG_VIEWS);
+            p.u16(8);
+            p.u32(self.limits.transactions_max);
+            p.u32(self.limits.snapshots_max);
+        }
         Ok(Head {
             opcode: Opcode::Welcome,
             present: 0,
@@ -174,8 +196,11 @@ fn begin(frame: &Frame, opcode: Opcode) -> Result<Reader<'_>, DecodeError> {
 }
 
 /// Reads tagged fields to the end of the frame and returns those of `tags`.
-fn tagged<const N: usize>(r: &mut Reader<'_>, tags: [u8; N]) -> Result<[Text; N], DecodeError> {
-    let mut found: [Option<Text>; N] = [const { None }; N];
+fn tagged<const N: usize>(
+    r: &mut Reader<'_>,
+    tags: [u8; N],
+) -> Result<[Option<Bytes>; N], DecodeError> {
+    let mut found: [Option<Bytes>; N] = [const { None }; N];
     while r.remaining() > 0 {
         let tag = r.u8()?;
         let len = r.u16()?;
@@ -189,12 +214,31 @@ fn tagged<const N: usize>(r: &mut Reader<'_>, tags: [u8; N]) -> Result<[Text; N]
         if value.len() > PEER_NAME_BYTES_MAX {
             return Err(r.bad_value("length of a tagged field", len));
         }
-        found[index] = match Text::from_utf8(value) {
-            Ok(text) => Some(text),
-            Err(_) => return Err(r.fail(DecodeReason::Utf8)),
-        };
+        found[index] = Some(value);
     }
-    Ok(found.map(Option::unwrap_or_default))
+    Ok(found)
+}
+
+fn tagged_text(r: &Reader<'_>, value: Option<Bytes>) -> Result<Text, DecodeError> {
+    match value.map(Text::from_utf8) {
+        None => Ok(Text::default()),
+        Some(Ok(text)) => Ok(text),
+        Some(Err(_)) => Err(r.fail(DecodeReason::Utf8)),
+    }
+}
+
+/// The limits of transactions and of snapshots.
+fn tagged_views(r: &Reader<'_>, value: Option<Bytes>) -> Result<(u32, u32), DecodeError> {
+    let Some(value) = value else {
+        return Ok((0, 0));
+    };
+    match value.as_chunks::<4>() {
+        ([transactions, snapshots], []) => Ok((
+            u32::from_le_bytes(*transactions),
+            u32::from_le_bytes(*snapshots),
+        )),
+        _ => Err(r.bad_value("length of a tagged field", value.len() as u64)),
+    }
 }
 
 pub(crate) fn decode_client(frame: &Frame) -> Result<ClientHello, DecodeError> {
@@ -205,6 +249,7 @@ pub(crate) fn decode_client(frame: &Frame) -> Result<ClientHello, DecodeError> {
     }
     let features = r.u64()?;
     let [name] = tagged(&mut r, [TAG_NAME])?;
+    let name = tagged_text(&r, name)?;
     Ok(ClientHello {
         version_min,
         version_max,
@@ -217,16 +262,21 @@ pub(crate) fn decode_server(frame: &Frame) -> Result<ServerHello, DecodeError> {
     let mut r = begin(frame, Opcode::Welcome)?;
     let version = r.u16()?;
     let features = r.u64()?;
-    let limits = Limits {
+    let mut limits = Limits {
         frame_bytes_max: r.u32()?,
         document_bytes_max: r.u32()?,
         in_flight_requests_max: r.u32()?,
         scan_credit_bytes_max: r.u32()?,
+        transactions_max: 0,
+        snapshots_max: 0,
     };
     if let Some((field, value)) = limits.bad() {
         return Err(r.bad_value(field, value));
     }
-    let [name, software_version] = tagged(&mut r, [TAG_NAME, TAG_SOFTWARE_VERSION])?;
+    let [name, software_version, views] =
+        tagged(&mut r, [TAG_NAME, TAG_SOFTWARE_VERSION, TAG_VIEWS])?;
+    (limits.transactions_max, limits.snapshots_max) = tagged_views(&r, views)?;
+    let (name, software_version) = (tagged_text(&r, name)?, tagged_text(&r, software_version)?);
     Ok(ServerHello {
         version,
         features,

@@ -13,6 +13,9 @@ pub const BATCH_ERROR_MESSAGE_BYTES_MAX: usize = 256;
 pub const SCAN_ITEMS_MAX: usize = 65_536;
 /// Requests in flight on one connection that a server allows unless told otherwise.
 pub const IN_FLIGHT_REQUESTS: u32 = 1024;
+/// Transactions, and as many snapshots, open on one connection that a server allows unless told
+/// otherwise.
+pub const VIEWS_OPEN: u32 = 1024;
 /// Credit of one scan, in bytes, that a server allows unless told otherwise.
 pub const SCAN_CREDIT_BYTES: u32 = 4 << 20;
 /// Room that [`crate::FrameDecoder`] makes for a read, in bytes, when it does not know how much is

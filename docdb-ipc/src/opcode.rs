@@ -65,6 +65,28 @@ opcodes! {
     Batch = 0x31, "batch";
     /// Deletes what a range of a collection holds.
     DeleteRange = 0x32, "delete_range";
+    /// Begins a transaction.
+    Begin = 0x40, "begin";
+    /// Commits a transaction.
+    Commit = 0x41, "commit";
+    /// Ends a transaction without a commit.
+    Rollback = 0x42, "rollback";
+    /// Opens a snapshot.
+    OpenSnapshot = 0x43, "open_snapshot";
+    /// Closes a snapshot.
+    CloseSnapshot = 0x44, "close_snapshot";
+    /// Reads a document in a transaction or snapshot.
+    ReadIn = 0x48, "read_in";
+    /// Asks whether a document exists in a transaction or snapshot.
+    ExistsIn = 0x49, "exists_in";
+    /// Counts a collection's documents in a transaction or snapshot.
+    CountIn = 0x4A, "count_in";
+    /// Streams a collection's documents in a transaction or snapshot.
+    ScanIn = 0x4B, "scan_in";
+    /// Lists the collections in a transaction or snapshot.
+    ListCollectionsIn = 0x4C, "list_collections_in";
+    /// Writes one document in a transaction.
+    WriteIn = 0x4D, "write_in";
     /// Takes a checkpoint.
     Checkpoint = 0x50, "checkpoint";
     /// Gives back the space of what was deleted or replaced.
@@ -100,6 +122,10 @@ opcodes! {
     BatchDone = 0xB1, "batch_done";
     /// What a range's deletion has done.
     RangeDeleted = 0xB2, "range_deleted";
+    /// A transaction or snapshot is open.
+    Opened = 0xC0, "opened";
+    /// A transaction is committed.
+    Committed = 0xC1, "committed";
     /// What a compaction has done.
     Compacted = 0xD1, "compacted";
     /// Statistics.

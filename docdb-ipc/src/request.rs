@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::{Opcode, Text};
+use crate::{Opcode, Text, ViewRequest};
 
 /// One request. Names are checked by the server, not here; durability modes are written as in the
 /// command line (`full`, `always`, `interval(100)`, `os`, `memory`, `none`).
@@ -133,6 +133,8 @@ pub enum Request {
         /// The database; the whole server without.
         db: Option<Text>,
     },
+    /// Opens a transaction or snapshot, or asks for something in one.
+    View(ViewRequest),
 }
 
 impl Request {
@@ -158,6 +160,7 @@ impl Request {
             Request::Checkpoint { .. } => Opcode::Checkpoint,
             Request::Compact { .. } => Opcode::Compact,
             Request::Stats { .. } => Opcode::Stats,
+            Request::View(request) => request.opcode(),
         }
     }
 
@@ -182,11 +185,12 @@ impl Request {
             | Request::Compact { db } => Some(db),
             Request::Scan(scan) => Some(&scan.db),
             Request::Stats { db } => db.as_ref(),
+            Request::View(request) => request.db(),
         }
     }
 
-    /// Whether the request changes nothing that another request could see, so that it may be
-    /// repeated when its answer is lost.
+    /// Whether the request leaves nothing behind that outlives its connection, so that it may be
+    /// repeated when its answer is lost with the connection.
     pub fn is_read_only(&self) -> bool {
         match self {
             Request::Ping
@@ -208,6 +212,7 @@ impl Request {
             | Request::DeleteRange { .. }
             | Request::Checkpoint { .. }
             | Request::Compact { .. } => false,
+            Request::View(request) => request.is_read_only(),
         }
     }
 }

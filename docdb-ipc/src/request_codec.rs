@@ -4,6 +4,7 @@
 use docdb_types::limits::COMMIT_OPS_MAX;
 
 use crate::codec::{Encode, Head};
+use crate::view_codec;
 use crate::wire::{Fields, Present, Put, Reader};
 use crate::{
     BatchMode, DecodeError, DecodeReason, EncodeError, Frame, Opcode, Precondition, Request, Scan,
@@ -103,6 +104,7 @@ impl Encode for Request {
                 fields.text(p, RANGE_DURABILITY, durability.as_ref())?;
             }
             Request::Stats { db } => fields.text(p, STATS_DB, db.as_ref())?,
+            Request::View(request) => fields = view_codec::encode(p, request)?,
         }
         Ok(Head {
             opcode: self.opcode(),
@@ -114,19 +116,32 @@ impl Encode for Request {
 fn put_scan(p: &mut impl Put, fields: &mut Fields, scan: &Scan) -> Result<(), EncodeError> {
     p.text(&scan.db)?;
     p.text(&scan.collection)?;
+    put_range(p, fields, scan)?;
+    fields.flag(SCAN_AT_LATEST, scan.at_latest);
+    Ok(())
+}
+
+/// What follows the place of a scan, apart from [`SCAN_AT_LATEST`].
+pub(crate) fn put_range(
+    p: &mut impl Put,
+    fields: &mut Fields,
+    scan: &Scan,
+) -> Result<(), EncodeError> {
     p.u32(scan.credit_bytes);
     fields.u64(p, SCAN_FROM, scan.from);
     fields.u64(p, SCAN_TO, scan.to);
     fields.u64(p, SCAN_LIMIT, scan.limit);
     fields.flag(SCAN_REVERSE, scan.reverse);
-    fields.bytes(p, SCAN_CURSOR, scan.cursor.as_ref())?;
-    fields.flag(SCAN_AT_LATEST, scan.at_latest);
-    Ok(())
+    fields.bytes(p, SCAN_CURSOR, scan.cursor.as_ref())
 }
 
 /// Unlike a message's, an operation's presence bits stand before its fields and are settled by
 /// the operation alone.
-fn put_op(p: &mut impl Put, op: &WriteOp, previous: Option<&Text>) -> Result<(), EncodeError> {
+pub(crate) fn put_op(
+    p: &mut impl Put,
+    op: &WriteOp,
+    previous: Option<&Text>,
+) -> Result<(), EncodeError> {
     if op.id.is_some() != op.kind.has_id() {
         return Err(EncodeError::Invalid(
             "every write but an insert names an id",
@@ -220,7 +235,10 @@ pub(crate) fn decode(frame: &Frame) -> Result<Request, DecodeError> {
         Some(Opcode::Stats) => Request::Stats {
             db: r.opt_text(present.has(STATS_DB))?,
         },
-        _ => return Err(frame.unexpected()),
+        _ => match view_codec::decode(frame, &mut r, &mut present)? {
+            Some(request) => Request::View(request),
+            None => return Err(frame.unexpected()),
+        },
     };
     r.finish(&present)?;
     Ok(request)
@@ -228,16 +246,26 @@ pub(crate) fn decode(frame: &Frame) -> Result<Request, DecodeError> {
 
 fn scan(r: &mut Reader<'_>, present: &mut Present) -> Result<Scan, DecodeError> {
     let (db, collection, credit_bytes) = (r.text()?, r.text()?, r.u32()?);
+    let scan = range(r, present, Scan::new(db, collection, credit_bytes))?;
     Ok(Scan {
-        db,
-        collection,
+        at_latest: present.has(SCAN_AT_LATEST),
+        ..scan
+    })
+}
+
+/// The scan with its optional fields, apart from [`SCAN_AT_LATEST`].
+pub(crate) fn range(
+    r: &mut Reader<'_>,
+    present: &mut Present,
+    scan: Scan,
+) -> Result<Scan, DecodeError> {
+    Ok(Scan {
         from: r.opt_u64(present.has(SCAN_FROM))?,
         to: r.opt_u64(present.has(SCAN_TO))?,
         limit: r.opt_u64(present.has(SCAN_LIMIT))?,
         reverse: present.has(SCAN_REVERSE),
         cursor: r.opt_bytes(present.has(SCAN_CURSOR))?,
-        at_latest: present.has(SCAN_AT_LATEST),
-        credit_bytes,
+        ..scan
     })
 }
 
@@ -270,7 +298,7 @@ fn batch(r: &mut Reader<'_>, present: &mut Present) -> Result<Request, DecodeErr
     })
 }
 
-fn op(r: &mut Reader<'_>, previous: Option<&Text>) -> Result<WriteOp, DecodeError> {
+pub(crate) fn op(r: &mut Reader<'_>, previous: Option<&Text>) -> Result<WriteOp, DecodeError> {
     let kind = r.u8()?;
     let Some(kind) = WriteKind::from_code(kind) else {
         return Err(r.bad_value("write kind", kind));

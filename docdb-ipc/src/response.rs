@@ -45,7 +45,7 @@ pub enum Response {
     },
     /// A document was written.
     Written {
-        /// The commit's version.
+        /// The commit's version; 0 in a transaction, which has none yet.
         version: u64,
         /// The document.
         id: u64,
@@ -63,6 +63,16 @@ pub enum Response {
         version: Option<u64>,
         /// The next id of the range that holds a document; `None` at the end.
         next: Option<u64>,
+    },
+    /// A transaction or snapshot is open, under the id of the request.
+    Opened {
+        /// The version that it reads at: what was committed at or below it is seen.
+        version: u64,
+    },
+    /// A transaction is committed.
+    Committed {
+        /// The commit's version; of a transaction that wrote nothing the one that it read at.
+        version: u64,
     },
     /// What a compaction has done.
     Compacted(Compacted),
@@ -87,6 +97,8 @@ impl Response {
             Response::Written { .. } => Opcode::Written,
             Response::BatchDone { .. } => Opcode::BatchDone,
             Response::RangeDeleted { .. } => Opcode::RangeDeleted,
+            Response::Opened { .. } => Opcode::Opened,
+            Response::Committed { .. } => Opcode::Committed,
             Response::Compacted(_) => Opcode::Compacted,
             Response::Stats(_) => Opcode::StatsAnswer,
         }

@@ -107,6 +107,7 @@ impl Encode for Response {
                 fields.u64(p, RANGE_VERSION, *version);
                 fields.u64(p, RANGE_NEXT, *next);
             }
+            Response::Opened { version } | Response::Committed { version } => p.u64(*version),
             Response::Compacted(done) => {
                 p.u64(done.files);
                 p.u64(done.bytes_before);
@@ -200,6 +201,8 @@ pub(crate) fn decode(frame: &Frame) -> Result<Response, DecodeError> {
             version: r.opt_u64(present.has(RANGE_VERSION))?,
             next: r.opt_u64(present.has(RANGE_NEXT))?,
         },
+        Some(Opcode::Opened) => Response::Opened { version: r.u64()? },
+        Some(Opcode::Committed) => Response::Committed { version: r.u64()? },
         Some(Opcode::Compacted) => Response::Compacted(Compacted {
             files: r.u64()?,
             bytes_before: r.u64()?,

@@ -2,8 +2,8 @@
 
 use bytes::{Bytes, BytesMut};
 use docdb_ipc::{
-    ClientHandshake, Frame, FrameDecoder, HELLO_BYTES_MAX, HandshakeError, Limits, RequestId,
-    ServerHandshake, Session,
+    ClientHandshake, FEATURE_VIEWS, Frame, FrameDecoder, HELLO_BYTES_MAX, HandshakeError, Limits,
+    RequestId, ServerHandshake, Session,
 };
 use docdb_types::ErrorKind;
 
@@ -69,9 +69,26 @@ fn a_newer_client_is_met_at_the_common_version() {
     let body = hello_body(1, 7, b"\xC8\x03\x00new\x01\x01\x00x");
     let (at_server, at_client) = shake(&hello(&body));
     let at_server = at_server.unwrap();
-    assert_eq!((at_server.version, at_server.features), (1, 0));
+    assert_eq!((at_server.version, at_server.features), (1, FEATURE_VIEWS));
     assert_eq!(at_server.peer_name, "x");
     assert_eq!(at_client.unwrap().version, 1);
+}
+
+#[test]
+fn a_client_without_transactions_is_not_told_of_them() {
+    let mut body = hello_body(1, 1, b"");
+    body[12..20].fill(0);
+    let mut out = BytesMut::new();
+    let session = server().answer(&hello(&body), &mut out).unwrap();
+    assert_eq!(session.features, 0);
+    let limits = session.limits;
+    assert_eq!((limits.transactions_max, limits.snapshots_max), (0, 0));
+    let welcome = frame(&out);
+    let tags = &welcome.body[8 + 2 + 8 + 16..];
+    // The server's name and its version.
+    assert_eq!(tags, b"\x01\x0C\0docdb-server\x02\x05\x009.9.9");
+    let at_client = ClientHandshake::new("test").finish(&welcome).unwrap();
+    assert_eq!(at_client.limits, limits);
 }
 
 #[test]

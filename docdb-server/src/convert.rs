@@ -40,6 +40,28 @@ pub(crate) fn write_op(op: &ipc::WriteOp) -> Result<engine::WriteOp<'_>, Error> 
     })
 }
 
+/// The answer that lists collections, by name.
+pub(crate) fn collections(list: Vec<engine::CollectionInfo>) -> Response {
+    let info = |info: engine::CollectionInfo| ipc::CollectionInfo {
+        name: info.name.into(),
+        id: u64::from(info.id),
+        documents: info.documents,
+    };
+    let mut list: Vec<_> = list.into_iter().map(info).collect();
+    list.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    Response::Collections(list)
+}
+
+/// The answer to the commit of a transaction.
+pub(crate) fn committed(result: Result<Committed, Error>) -> Response {
+    match result {
+        Ok(committed) => Response::Committed {
+            version: committed.version,
+        },
+        Err(error) => failed(&error),
+    }
+}
+
 /// The answer to a single write.
 pub(crate) fn written(result: Result<Committed, Error>) -> Response {
     match result {

@@ -5,21 +5,17 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use docdb_engine::{
-    Body, CommitTicket, Durability, Error, ErrorKind, Ready, ScanItem, ScanRequest,
-};
-use docdb_ipc::{
-    BatchMode, CollectionInfo, Compacted, DatabaseInfo, Request, Response, WireError, WriteOp,
-};
+use docdb_engine::{Body, CommitTicket, Durability, Error, ErrorKind, Ready, ScanItem};
+use docdb_ipc::{BatchMode, Compacted, DatabaseInfo, Request, Response, WireError, WriteOp};
 use docdb_pool::{DbHandle, Pool};
 use tracing::error;
 
 use crate::convert;
-use crate::limits::{
-    INLINE_WRITE_BYTES_MAX, INLINE_WRITE_OPS_MAX, SCAN_CHUNK_BYTES, SCAN_CHUNK_ITEMS,
-};
+use crate::limits::{INLINE_WRITE_BYTES_MAX, INLINE_WRITE_OPS_MAX};
+use crate::open_scan::{OpenScan, scan_request};
 use crate::state::{State, count};
 use crate::stats;
+use crate::view::{self, OpenView};
 
 /// What came of a request.
 pub(crate) enum Outcome {
@@ -29,6 +25,8 @@ pub(crate) enum Outcome {
     Document { version: u64, body: Body },
     /// Its answer comes when these commits settle.
     Commits { db: DbHandle, commits: Commits },
+    /// A transaction or snapshot is open.
+    Opened(OpenView),
     /// A scan with its first documents.
     Chunk(Box<OpenScan>, Vec<ScanItem>),
 }
@@ -39,29 +37,12 @@ pub(crate) enum Commits {
     Write(CommitTicket),
     /// A collection created or dropped.
     Collection(CommitTicket),
+    /// A transaction.
+    Transaction(CommitTicket),
     /// An atomic batch of so many operations.
     Atomic(CommitTicket, usize),
     /// An independent batch: one for each operation, or why it was not even submitted.
     Independent(Vec<Result<CommitTicket, Error>>),
-}
-
-/// A scan between two of its steps.
-pub(crate) struct OpenScan {
-    /// Keeps the database in use.
-    _db: DbHandle,
-    scan: docdb_engine::Scan,
-}
-
-impl OpenScan {
-    /// The next documents; none at the end.
-    pub(crate) fn next(&mut self) -> Result<Vec<ScanItem>, Error> {
-        self.scan.next_chunk(SCAN_CHUNK_ITEMS, SCAN_CHUNK_BYTES)
-    }
-
-    /// Where another scan can go on, if a limit ended this one.
-    pub(crate) fn cursor(&self) -> Option<Vec<u8>> {
-        self.scan.cursor()
-    }
 }
 
 /// Runs `work`; a panic in it becomes the request's error and ends nothing else.
@@ -118,6 +99,7 @@ pub(crate) fn inline(pool: &Pool, request: Request) -> Inline {
             Ok(Ready::WouldBlock) => return Inline::MustWait(request),
             Err(error) => Err(error),
         },
+        Request::View(request) => view::open(db, request).map(Outcome::Opened),
         // Nobody else on this thread is to wait for checkpoints.
         _ if db.commits_may_wait() => return Inline::MustWait(request),
         _ => write(db, &request),
@@ -131,6 +113,7 @@ fn may_run_inline(request: &Request) -> bool {
         | Request::Exists { .. }
         | Request::CreateCollection { .. }
         | Request::DropCollection { .. } => true,
+        Request::View(request) => request.view().is_none(),
         // A patch reads its document, which may lie on the device and be large.
         Request::Write { op, .. } => op.body.len() <= INLINE_WRITE_BYTES_MAX && !op.kind.is_edit(),
         Request::Batch { ops, .. } => {
@@ -140,6 +123,12 @@ fn may_run_inline(request: &Request) -> bool {
         }
         _ => false,
     }
+}
+
+/// The outcome of what was to run on a thread that may wait, and did not.
+pub(crate) fn not_run() -> Outcome {
+    let error = Error::new(ErrorKind::Internal, "a request that may wait was not run");
+    Outcome::Response(convert::failed(&error))
 }
 
 /// Does all of a request, on a thread that may wait.
@@ -161,17 +150,7 @@ fn try_blocking(state: &State, request: Request) -> Result<Outcome, Error> {
             pool.drop_database(name)?;
             Response::Ok
         }
-        Request::ListCollections { db } => {
-            let list = pool.database(db)?.collections()?;
-            let info = |info: docdb_engine::CollectionInfo| CollectionInfo {
-                name: info.name.into(),
-                id: u64::from(info.id),
-                documents: info.documents,
-            };
-            let mut list: Vec<_> = list.into_iter().map(info).collect();
-            list.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-            Response::Collections(list)
-        }
+        Request::ListCollections { db } => convert::collections(pool.database(db)?.collections()?),
         Request::Count { db, collection } => Response::Count(pool.database(db)?.count(collection)?),
         Request::DeleteRange {
             db,
@@ -231,21 +210,16 @@ fn try_blocking(state: &State, request: Request) -> Result<Outcome, Error> {
         | Request::DropCollection { db, .. } => return write(pool.database(db)?, &request),
         Request::Scan(scan) => {
             let db = pool.database(&scan.db)?;
-            let request = ScanRequest {
-                collection: scan.collection.to_string(),
-                from: scan.from,
-                to: scan.to,
-                limit: scan.limit,
-                reverse: scan.reverse,
-                cursor: scan.cursor.as_ref().map(|cursor| cursor.to_vec()),
-                at_latest: scan.at_latest,
-            };
-            let mut scan = OpenScan {
-                scan: db.scan(&request)?,
+            let mut scan = OpenScan::Free {
+                scan: db.scan(&scan_request(scan))?,
+                snapshot: None,
                 _db: db,
             };
-            let first = scan.next()?;
+            let first = scan.next(None)?;
             return Ok(Outcome::Chunk(Box::new(scan), first));
+        }
+        Request::View(request) if let Some(db) = request.db() => {
+            return Ok(Outcome::Opened(view::open(pool.database(db)?, request)?));
         }
         _ => {
             let message = "this server does not know the request";
@@ -312,7 +286,7 @@ fn write(db: DbHandle, request: &Request) -> Result<Outcome, Error> {
     Ok(Outcome::Commits { db, commits })
 }
 
-fn parse_durability(text: &str) -> Result<Durability, Error> {
+pub(crate) fn parse_durability(text: &str) -> Result<Durability, Error> {
     text.parse()
         .map_err(|error: docdb_engine::UnknownDurability| {
             Error::new(ErrorKind::InvalidArgument, error.to_string())

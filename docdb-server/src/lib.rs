@@ -7,12 +7,14 @@ mod convert;
 mod execute;
 mod limits;
 mod logging;
+mod open_scan;
 mod quiet;
 mod server;
 mod signals;
 mod socket;
 mod state;
 mod stats;
+mod view;
 
 pub use config::{Cli, Command, Config, LogFormat, LogLevel, LogOptions};
 pub use limits::{

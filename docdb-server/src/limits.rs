@@ -18,6 +18,12 @@ pub const PENDING_OPS_MAX: usize = 65_536;
 pub const JOBS_MAX: usize = 16;
 /// Scans open on one connection; one more is answered with `Busy`.
 pub const SCANS_MAX: usize = 16;
+/// Bytes of documents of one connection that wait for their turn in a transaction; above it no request
+/// is taken from the connection.
+pub(crate) const QUEUED_BYTES_MAX: usize = 4 << 20;
+/// Expired transactions and snapshots of one connection that are remembered, so that the client is told
+/// that they expired.
+pub(crate) const EXPIRED_KEPT_MAX: usize = 1024;
 /// Frames that one connection executes before others on the same thread get their turn.
 pub const FRAMES_PER_TURN_MAX: usize = 256;
 /// Threads that run what may wait for a device, for all connections together.

@@ -97,14 +97,15 @@ impl Server {
         raise_descriptor_limit();
         // Before the data directory is touched: a live socket is the likelier mistake.
         when_free(|| socket::check_free(&config.socket))?;
+        let mut db = DbOptions::default();
+        db.wal_compression = config.wal_compression;
+        db.keep_checkpoints = config.keep_checkpoints as usize;
+        db.wal_bytes_max = config.wal_bytes_max;
+        let snapshot_idle_max = db.snapshot_idle_max;
         let pool = when_free(|| {
-            let mut db = DbOptions::default();
-            db.wal_compression = config.wal_compression;
-            db.keep_checkpoints = config.keep_checkpoints as usize;
-            db.wal_bytes_max = config.wal_bytes_max;
             let options = PoolOptions::default()
                 .durability(config.durability)
-                .db(db)
+                .db(db.clone())
                 .owner_address(config.socket.display().to_string())
                 .listener(log_event);
             Pool::open(Arc::new(RealVfs::new()), &config.data_dir, options)
@@ -120,6 +121,7 @@ impl Server {
             stop: watch::Sender::new(false),
             started_at: Instant::now(),
             connections_max: config.connections_max,
+            snapshot_idle_max,
             counters: Counters::default(),
             protocol_log: Quiet::default(),
             critical_log: Quiet::default(),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use docdb_ipc::{Limits, ServerHandshake};
 use docdb_pool::Pool;
@@ -20,6 +20,8 @@ pub(crate) struct State {
     pub(crate) stop: watch::Sender<bool>,
     pub(crate) started_at: Instant,
     pub(crate) connections_max: u32,
+    /// After which a snapshot that is not used ends.
+    pub(crate) snapshot_idle_max: Duration,
     pub(crate) counters: Counters,
     /// Lines about what clients send that is not the protocol.
     pub(crate) protocol_log: Quiet,

@@ -10,6 +10,7 @@ use crate::state::State;
 /// The whole server.
 pub(crate) fn server(state: &State) -> Value {
     let pool = state.pool.stats();
+    let open = state.pool.open_databases();
     let counters = &state.counters;
     let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
     json!({
@@ -42,7 +43,10 @@ pub(crate) fn server(state: &State) -> Value {
             "edits": pool.catalog_edits,
             "poisoned": pool.catalog_poisoned,
         },
-        "memory": memory_of_all(&state.pool.open_databases()),
+        "memory": memory_of_all(&open),
+        "transactions": {
+            "open": open.iter().map(|(_, stats)| stats.transactions_open).sum::<u64>(),
+        },
         "flush": {
             "queue_depth": pool.flush_queue_depth,
             "flushes": pool.flushes,
@@ -84,6 +88,18 @@ fn memory(stats: &DbStats) -> Value {
         "document_cache_bytes_max": stats.document_cache.capacity,
         "document_cache_hits": stats.document_cache.hits,
         "document_cache_misses": stats.document_cache.misses,
+    })
+}
+
+/// Transactions since the database was opened, by how they ended, and those that are open.
+fn transactions(stats: &DbStats) -> Value {
+    json!({
+        "open": stats.transactions_open,
+        "bytes": stats.transaction_bytes,
+        "committed": stats.transactions_committed,
+        "rolled_back": stats.transactions_rolled_back,
+        "conflicted": stats.transactions_conflicted,
+        "expired": stats.transactions_expired,
     })
 }
 
@@ -142,5 +158,6 @@ pub(crate) fn database(name: &str, db: &docdb_engine::Db) -> Value {
             "open": stats.snapshots,
             "oldest_seconds": stats.oldest_snapshot.as_secs_f64(),
         },
+        "transactions": transactions(&stats),
     })
 }

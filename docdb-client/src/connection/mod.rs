@@ -4,13 +4,16 @@
 //! nobody waits for it any more. So an answer can only reach the call that asked.
 
 mod tasks;
+mod view;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
-use docdb_ipc::{Codec, CreditWindow, FrameDecoder, Limits, Request, RequestId, Response, Scan};
+use docdb_ipc::{
+    Codec, CreditWindow, FrameDecoder, Limits, Request, RequestId, Response, Scan, ViewRequest,
+};
 use docdb_types::ErrorKind;
 use docdb_types::limits::FRAME_BYTES_MAX;
 use tokio::net::UnixStream;
@@ -18,6 +21,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+pub(crate) use self::view::ViewGuard;
 use crate::error::Stage;
 use crate::{Error, Result};
 
@@ -155,30 +159,20 @@ impl Connection {
     ) -> Result<Response> {
         let (sender, receiver) = oneshot::channel();
         let in_flight = self.send(request, Reply::One(sender), deadline).await?;
-        match until(deadline, receiver).await {
-            Some(answer) => {
-                in_flight.done();
-                match answer.unwrap_or_else(|_| Err(lost_error("the connection is gone", true)))? {
-                    Response::Error(error) => Err(error.into()),
-                    response => Ok(response),
-                }
-            }
-            None => match in_flight.give_up() {
-                Stage::Unsent => Err(timeout().at(Stage::Unsent)),
-                _ if request.is_read_only() => Err(timeout()),
-                _ => Err(Error::new(
-                    ErrorKind::OutcomeUnknown,
-                    "the request was sent, and no answer came in time",
-                )),
-            },
-        }
+        answer(in_flight, receiver, request, deadline).await
     }
 
-    /// Starts a scan. Its credit is cut to what the server allows. Dropping what is returned gives
-    /// the scan up.
+    /// What the server told of its limits.
+    pub(crate) fn limits(&self) -> Limits {
+        self.shared.limits
+    }
+
+    /// Starts a scan, in a view if it has one. Its credit is cut to what the server allows. Dropping
+    /// what is returned gives the scan up.
     pub(crate) async fn open_scan(
         &self,
         mut scan: Scan,
+        view: Option<RequestId>,
         deadline: Option<Instant>,
     ) -> Result<ScanStream> {
         let credit_bytes_max = self.shared.limits.scan_credit_bytes_max;
@@ -188,7 +182,11 @@ impl Connection {
             .map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;
         let (sender, answers) = mpsc::unbounded_channel();
         let reply = Reply::Stream { sender, credit };
-        let in_flight = self.send(&Request::Scan(scan), reply, deadline).await?;
+        let request = match view {
+            None => Request::Scan(scan),
+            Some(view) => Request::View(ViewRequest::Scan { view, scan }),
+        };
+        let in_flight = self.send(&request, reply, deadline).await?;
         Ok(ScanStream {
             in_flight,
             answers,
@@ -285,6 +283,32 @@ impl Drop for InFlight {
         if !self.answered {
             self.shared.give_up(self.id);
         }
+    }
+}
+
+/// Waits for the one answer of a request that was sent.
+async fn answer(
+    in_flight: InFlight,
+    receiver: oneshot::Receiver<Result<Response>>,
+    request: &Request,
+    deadline: Option<Instant>,
+) -> Result<Response> {
+    match until(deadline, receiver).await {
+        Some(answer) => {
+            in_flight.done();
+            match answer.unwrap_or_else(|_| Err(lost_error("the connection is gone", true)))? {
+                Response::Error(error) => Err(error.into()),
+                response => Ok(response),
+            }
+        }
+        None => match in_flight.give_up() {
+            Stage::Unsent => Err(timeout().at(Stage::Unsent)),
+            _ if request.is_read_only() => Err(timeout()),
+            _ => Err(Error::new(
+                ErrorKind::OutcomeUnknown,
+                "the request was sent, and no answer came in time",
+            )),
+        },
     }
 }
 

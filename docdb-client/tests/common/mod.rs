@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part")]
 
 pub mod memory;
+pub mod real;
 
 use std::io::{Read, Write};
 use std::net::Shutdown;

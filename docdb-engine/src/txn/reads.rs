@@ -57,14 +57,28 @@ impl Txn {
     /// # Errors
     /// As [`Txn::read`], without `NotFound`.
     pub fn exists(&mut self, collection: &str, id: u64) -> Result<bool> {
+        now(self.is_there(collection, id, ReadMode::Blocking)?)
+    }
+
+    /// As [`Txn::exists`], if that needs no wait for the device.
+    ///
+    /// # Errors
+    /// As `exists`.
+    pub fn exists_nowait(&mut self, collection: &str, id: u64) -> Result<Ready<bool>> {
+        self.is_there(collection, id, ReadMode::NoWait)
+    }
+
+    fn is_there(&mut self, collection: &str, id: u64, mode: ReadMode) -> Result<Ready<bool>> {
         let _pin = self.pin()?;
         let key = Key::new(self.collection(collection)?.id, id);
         if let Some(own) = self.writes.get(key) {
-            return Ok(own.body.is_some());
+            return Ok(Ready::Now(own.body.is_some()));
         }
-        let found = now(self.view.find(key, ReadMode::Blocking)?)?;
+        let Ready::Now(found) = self.view.find(key, mode)? else {
+            return Ok(Ready::WouldBlock);
+        };
         self.note_point(key)?;
-        Ok(found.is_some())
+        Ok(Ready::Now(found.is_some()))
     }
 
     /// How many documents the collection holds, as the transaction sees it. In a serializable

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use docdb_index::{Key, ReadMode};
 use docdb_mvcc::{CommitRules, Current, WriteKind};
 use docdb_types::ErrorKind;
+use docdb_wal::Durability;
 
 use super::terms::Terms;
 use super::write_set::WRITE_BYTES;
@@ -215,6 +216,13 @@ impl Txn {
             Some(_) => End::RolledBack,
         });
         ticket
+    }
+
+    /// As [`Txn::commit`]; the answer also waits for what this mode asks for, if that is more than the
+    /// database's mode does.
+    pub fn commit_as(mut self, durability: Durability) -> CommitTicket {
+        self.options.durability = Some(durability);
+        self.commit()
     }
 
     fn try_commit(&mut self) -> Result<CommitTicket> {

@@ -5,7 +5,7 @@ use bytes::{Bytes, BytesMut};
 use docdb_ipc::{
     BATCH_ERROR_MESSAGE_BYTES_MAX, BatchMode, Codec, CollectionInfo, Compacted, DatabaseInfo,
     ErrorCode, Frame, FrameDecoder, OpResult, Precondition, Request, RequestId, Response, Scan,
-    ScanItem, Text, WireError, WriteKind, WriteOp,
+    ScanItem, Text, ViewRequest, WireError, WriteKind, WriteOp,
 };
 use docdb_types::limits::FRAME_BYTES_MAX;
 use proptest::collection::vec;
@@ -93,6 +93,46 @@ fn delete_range() -> impl Strategy<Value = Request> {
     )
 }
 
+fn view_request() -> impl Strategy<Value = ViewRequest> {
+    let document = || (request_id(), text(), any::<u64>());
+    prop_oneof![
+        (text(), any::<bool>(), option::of(any::<u32>())).prop_map(
+            |(db, serializable, timeout_ms)| ViewRequest::Begin {
+                db,
+                serializable,
+                timeout_ms
+            }
+        ),
+        (request_id(), option::of(text()))
+            .prop_map(|(view, durability)| ViewRequest::Commit { view, durability }),
+        request_id().prop_map(|view| ViewRequest::Rollback { view }),
+        text().prop_map(|db| ViewRequest::OpenSnapshot { db }),
+        request_id().prop_map(|view| ViewRequest::CloseSnapshot { view }),
+        document().prop_map(|(view, collection, id)| ViewRequest::Read {
+            view,
+            collection,
+            id
+        }),
+        document().prop_map(|(view, collection, id)| ViewRequest::Exists {
+            view,
+            collection,
+            id
+        }),
+        (request_id(), text())
+            .prop_map(|(view, collection)| ViewRequest::Count { view, collection }),
+        (request_id(), scan()).prop_map(|(view, scan)| ViewRequest::Scan {
+            view,
+            scan: Scan {
+                db: Text::default(),
+                at_latest: false,
+                ..scan
+            }
+        }),
+        request_id().prop_map(|view| ViewRequest::ListCollections { view }),
+        (request_id(), write_op()).prop_map(|(view, op)| ViewRequest::Write { view, op }),
+    ]
+}
+
 pub(crate) fn request() -> impl Strategy<Value = Request> {
     let mode = prop_oneof![Just(BatchMode::Atomic), Just(BatchMode::Independent)];
     prop_oneof![
@@ -139,6 +179,7 @@ pub(crate) fn request() -> impl Strategy<Value = Request> {
         text().prop_map(|db| Request::Checkpoint { db }),
         text().prop_map(|db| Request::Compact { db }),
         option::of(text()).prop_map(|db| Request::Stats { db }),
+        view_request().prop_map(Request::View),
     ]
 }
 
@@ -206,6 +247,8 @@ pub(crate) fn response() -> impl Strategy<Value = Response> {
                 next,
             }
         }),
+        any::<u64>().prop_map(|version| Response::Opened { version }),
+        any::<u64>().prop_map(|version| Response::Committed { version }),
         any::<[u64; 4]>().prop_map(|[files, bytes_before, bytes_after, documents_moved]| {
             Response::Compacted(Compacted {
                 files,

@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 use docdb_ipc::{
     BatchMode, ClientHandshake, Codec, CollectionInfo, Compacted, DatabaseInfo, FrameDecoder,
     HELLO_BYTES_MAX, Limits, OpResult, Precondition, Request, RequestId, Response, Scan, ScanItem,
-    ServerHandshake, WireError, WriteOp,
+    ServerHandshake, Text, ViewRequest, WireError, WriteOp,
 };
 use docdb_types::ErrorKind;
 use docdb_types::limits::FRAME_BYTES_MAX;
@@ -242,9 +242,10 @@ pub(crate) fn requests() -> Vec<(&'static str, Vec<u8>, Value)> {
             },
         ),
     ];
+    let views = view_requests();
+    let messages = messages.into_iter().chain(views);
     let mut id = 0;
     messages
-        .into_iter()
         .map(|(name, request)| {
             id += 1;
             let mut out = BytesMut::new();
@@ -254,6 +255,103 @@ pub(crate) fn requests() -> Vec<(&'static str, Vec<u8>, Value)> {
             (name, out.to_vec(), json::request(&request))
         })
         .collect()
+}
+
+/// Requests about transactions and snapshots.
+fn view_requests() -> Vec<(&'static str, Request)> {
+    let view = RequestId(3);
+    let (collection, id) = (Text::from("users"), 7);
+    let scan = Scan {
+        db: Text::default(),
+        ..Scan::new("", "users", 65_536)
+    };
+    let paged = Scan {
+        from: Some(10),
+        to: Some(u64::MAX),
+        limit: Some(100),
+        reverse: true,
+        cursor: Some(Bytes::from_static(b"\x00\xFFcursor")),
+        ..scan.clone()
+    };
+    let requests = vec![
+        (
+            "begin",
+            ViewRequest::Begin {
+                db: "app".into(),
+                serializable: false,
+                timeout_ms: None,
+            },
+        ),
+        (
+            "begin serializable, with a timeout",
+            ViewRequest::Begin {
+                db: "app".into(),
+                serializable: true,
+                timeout_ms: Some(10_000),
+            },
+        ),
+        (
+            "commit",
+            ViewRequest::Commit {
+                view,
+                durability: None,
+            },
+        ),
+        (
+            "commit with a durability",
+            ViewRequest::Commit {
+                view,
+                durability: Some("always".into()),
+            },
+        ),
+        ("rollback", ViewRequest::Rollback { view }),
+        (
+            "open a snapshot",
+            ViewRequest::OpenSnapshot { db: "app".into() },
+        ),
+        ("close a snapshot", ViewRequest::CloseSnapshot { view }),
+        (
+            "read in a transaction or snapshot",
+            ViewRequest::Read {
+                view,
+                collection: collection.clone(),
+                id,
+            },
+        ),
+        (
+            "exists in a transaction or snapshot",
+            ViewRequest::Exists {
+                view,
+                collection: collection.clone(),
+                id,
+            },
+        ),
+        (
+            "count in a transaction or snapshot",
+            ViewRequest::Count { view, collection },
+        ),
+        (
+            "scan everything in a transaction or snapshot",
+            ViewRequest::Scan { view, scan },
+        ),
+        (
+            "scan with every field in a snapshot",
+            ViewRequest::Scan { view, scan: paged },
+        ),
+        (
+            "list collections in a transaction or snapshot",
+            ViewRequest::ListCollections { view },
+        ),
+        (
+            "write in a transaction",
+            ViewRequest::Write {
+                view,
+                op: WriteOp::update("users", id, "1.10").when(Precondition::VersionIs(41)),
+            },
+        ),
+    ];
+    let request = |(name, request)| (name, Request::View(request));
+    requests.into_iter().map(request).collect()
 }
 
 /// Name, bytes and what the message means.
@@ -369,6 +467,18 @@ pub(crate) fn responses() -> Vec<(&'static str, Vec<u8>, Value)> {
             },
         ),
         (
+            "written in a transaction",
+            Response::Written { version: 0, id: 7 },
+        ),
+        ("opened", Response::Opened { version: 41 }),
+        ("committed", Response::Committed { version: 42 }),
+        (
+            "conflict",
+            Response::Error(
+                WireError::new(ErrorKind::Conflict, "lost to version 42").with_version(42),
+            ),
+        ),
+        (
             "compacted",
             Response::Compacted(Compacted {
                 files: 2,
@@ -458,7 +568,32 @@ pub(crate) fn invalid() -> Vec<Invalid> {
         to_server("a frame over the limit", too_large, Some("frame_too_large")),
         to_server("unknown flags", flags, Some("flags")),
         to_server("opcode 0", raw(0x00, 0, 1, b""), Some("opcode")),
-        to_server("a reserved opcode", raw(0x40, 0, 1, b""), Some("opcode")),
+        to_server("a reserved opcode", raw(0x4F, 0, 1, b""), Some("opcode")),
+        to_server(
+            "a commit of request 0",
+            raw(0x41, 0, 1, &[0; 8]),
+            Some("value"),
+        ),
+        to_server(
+            "a commit without a transaction",
+            raw(0x41, 0, 1, b""),
+            Some("truncated"),
+        ),
+        to_server(
+            "a transaction at the latest state",
+            raw(0x4B, 0x20, 1, b"\x03\0\0\0\0\0\0\0\x01\0c\0\0\x01\0"),
+            Some("fields"),
+        ),
+        to_server(
+            "a write in a transaction with a durability",
+            raw(
+                0x4D,
+                1,
+                1,
+                b"\x03\0\0\0\0\0\0\0\x04\x01\0\x07\0\0\0\0\0\0\0\x01\0c",
+            ),
+            Some("fields"),
+        ),
         to_server(
             "an answer sent to the server",
             raw(0x83, 0, 1, b""),
@@ -629,6 +764,21 @@ pub(crate) fn invalid() -> Vec<Invalid> {
             "a pong instead of a welcome",
             raw(0x82, 0, 1, b""),
             Some("opcode"),
+        ),
+        welcome(
+            "limits of transactions of 7 bytes",
+            raw(
+                0x81,
+                0,
+                0,
+                &[
+                    b"DOCDBIPC\x01\0\x01\0\0\0\0\0\0\0",
+                    &[0, 0, 1, 0].repeat(4)[..],
+                    b"\x03\x07\0\0\0\0\0\0\0\0",
+                ]
+                .concat(),
+            ),
+            Some("value"),
         ),
         welcome(
             "a limit of 0",

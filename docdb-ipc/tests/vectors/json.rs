@@ -2,7 +2,7 @@
 //! every language reads them exactly; bytes that need not be text are hexadecimal.
 
 use docdb_ipc::{
-    BatchMode, OpResult, Precondition, Request, Response, Session, WireError, WriteOp,
+    BatchMode, OpResult, Precondition, Request, Response, Session, ViewRequest, WireError, WriteOp,
 };
 use serde_json::{Map, Value, json};
 
@@ -49,6 +49,8 @@ pub(crate) fn session(receiver: &str, session: &Session) -> Value {
         fields["document_bytes_max"] = json!(limits.document_bytes_max);
         fields["in_flight_requests_max"] = json!(limits.in_flight_requests_max);
         fields["scan_credit_bytes_max"] = json!(limits.scan_credit_bytes_max);
+        fields["transactions_max"] = json!(limits.transactions_max);
+        fields["snapshots_max"] = json!(limits.snapshots_max);
     }
     fields
 }
@@ -131,8 +133,56 @@ pub(crate) fn request(request: &Request) -> Value {
             set(&mut fields, "db", db.as_deref());
             fields
         }
+        Request::View(request) => view_request(request),
         other => panic!("{other:?}"),
     }
+}
+
+fn view_request(request: &ViewRequest) -> Value {
+    let mut fields = match request {
+        ViewRequest::Begin {
+            db,
+            serializable,
+            timeout_ms,
+        } => {
+            let mut fields = json!({"db": db.as_str(), "serializable": serializable});
+            set(&mut fields, "timeout_ms", *timeout_ms);
+            fields
+        }
+        ViewRequest::OpenSnapshot { db } => json!({"db": db.as_str()}),
+        ViewRequest::Commit { durability, .. } => {
+            let mut fields = json!({});
+            set(&mut fields, "durability", durability.as_deref());
+            fields
+        }
+        ViewRequest::Rollback { .. }
+        | ViewRequest::CloseSnapshot { .. }
+        | ViewRequest::ListCollections { .. } => json!({}),
+        ViewRequest::Read { collection, id, .. } | ViewRequest::Exists { collection, id, .. } => {
+            json!({"collection": collection.as_str(), "id": number(*id)})
+        }
+        ViewRequest::Count { collection, .. } => json!({"collection": collection.as_str()}),
+        ViewRequest::Scan { scan, .. } => {
+            let mut fields = json!({
+                "collection": scan.collection.as_str(),
+                "credit_bytes": scan.credit_bytes,
+                "reverse": scan.reverse,
+            });
+            set(&mut fields, "from", scan.from.map(number));
+            set(&mut fields, "to", scan.to.map(number));
+            set(&mut fields, "limit", scan.limit.map(number));
+            set(&mut fields, "cursor_hex", scan.cursor.as_deref().map(hex));
+            fields
+        }
+        ViewRequest::Write { op, .. } => json!({"op": write_op(op)}),
+        other => panic!("{other:?}"),
+    };
+    set(
+        &mut fields,
+        "view",
+        request.view().map(|view| number(view.0)),
+    );
+    fields
 }
 
 fn write_op(op: &WriteOp) -> Value {
@@ -206,6 +256,9 @@ pub(crate) fn response(response: &Response) -> Value {
         }
         Response::Written { version, id } => {
             json!({"version": number(*version), "id": number(*id)})
+        }
+        Response::Opened { version } | Response::Committed { version } => {
+            json!({"version": number(*version)})
         }
         Response::BatchDone { results } => {
             let list: Vec<Value> = results

@@ -53,6 +53,7 @@ enum Commit {
 enum Answer {
     Written,
     Ok,
+    Committed,
     Atomic {
         ops: usize,
     },
@@ -94,6 +95,7 @@ impl CommitQueues {
         };
         match commits {
             Commits::Write(ticket) => push(Commit::Ticket(ticket), Answer::Written),
+            Commits::Transaction(ticket) => push(Commit::Ticket(ticket), Answer::Committed),
             Commits::Collection(ticket) => push(Commit::Ticket(ticket), Answer::Ok),
             Commits::Atomic(ticket, ops) => push(Commit::Ticket(ticket), Answer::Atomic { ops }),
             Commits::Independent(tickets) => {
@@ -164,6 +166,7 @@ impl Answer {
     ) -> Option<Response> {
         match self {
             Answer::Written => Some(convert::written(result)),
+            Answer::Committed => Some(convert::committed(result)),
             Answer::Ok => Some(match result {
                 Ok(_) => Response::Ok,
                 Err(error) => convert::failed(&error),

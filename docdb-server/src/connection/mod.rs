@@ -7,6 +7,8 @@
 mod commits;
 mod handshake;
 mod scans;
+mod turns;
+mod views;
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -28,13 +30,16 @@ use tracing::{error, warn};
 
 use self::commits::CommitQueues;
 use self::scans::Scans;
+use self::views::Views;
 use crate::convert;
 use crate::execute::{self, Inline, Outcome};
 use crate::limits::{
     FRAMES_PER_TURN_MAX, JOBS_MAX, LINGER, LINGER_BYTES_MAX, OUTPUT_BYTES_MAX, OUTPUT_KEEP_BYTES,
     PENDING_OPS_MAX,
 };
+use crate::open_scan::OpenScan;
 use crate::state::{State, count};
+use crate::view::OpenTransaction;
 
 /// Turns of one connection before others on the same thread get theirs.
 const TURNS_MAX: usize = 16;
@@ -57,6 +62,8 @@ pub(crate) async fn serve(state: &Arc<State>, mut stream: UnixStream) -> io::Res
         input: Input::Open,
         commits: CommitQueues::default(),
         scans: Scans::default(),
+        views: Views::new(state.snapshot_idle_max),
+        stopping: false,
         jobs: 0,
         done,
         done_sender,
@@ -95,6 +102,8 @@ enum Input {
 pub(super) struct Done {
     id: RequestId,
     outcome: Outcome,
+    /// The transaction that it was done in; `None` in it: lost by a panic.
+    back: Option<(RequestId, Option<Box<OpenTransaction>>)>,
 }
 
 pub(super) struct Connection {
@@ -107,6 +116,9 @@ pub(super) struct Connection {
     input: Input,
     commits: CommitQueues,
     scans: Scans,
+    views: Views,
+    /// The server stops.
+    stopping: bool,
     /// Requests and steps of scans on worker threads.
     jobs: usize,
     /// Never longer than `jobs`.
@@ -119,6 +131,7 @@ impl Connection {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         for _ in 0..TURNS_MAX {
             let mut progress = self.poll_done(cx);
+            progress |= self.views.poll_expired(cx);
             progress |= self.commits.poll(
                 cx,
                 &mut Answers {
@@ -129,9 +142,15 @@ impl Connection {
             );
             progress |= self.poll_input(cx)?;
             progress |= self.pump_scans();
+            progress |= self.pump_views();
             progress |= self.poll_output(cx)?;
             if self.input != Input::Open && self.in_flight() == 0 && self.output.is_empty() {
-                return Poll::Ready(Ok(self.input == Input::Failed));
+                let Some(error) = self.farewell() else {
+                    return Poll::Ready(Ok(self.input == Input::Failed));
+                };
+                self.answers()
+                    .respond(RequestId::CONNECTION, &Response::Error(error));
+                progress = true;
             }
             if !progress {
                 return Poll::Pending;
@@ -141,8 +160,10 @@ impl Connection {
         Poll::Pending
     }
 
-    /// Takes no more requests; scans end with an error, the rest is finished.
+    /// Takes no more requests; scans end with an error, open transactions are rolled back, the rest is
+    /// finished.
     fn stop(&mut self) {
+        self.stopping = true;
         self.end_input(Input::Ended);
         let error = WireError::new(ErrorKind::Closed, "the server is stopping");
         for id in self.scans.end_all() {
@@ -153,11 +174,12 @@ impl Connection {
     fn end_input(&mut self, input: Input) {
         if self.input == Input::Open {
             self.input = input;
+            self.views.finish();
         }
     }
 
     fn in_flight(&self) -> usize {
-        self.commits.requests() + self.scans.len() + self.jobs
+        self.commits.requests() + self.scans.len() + self.jobs + self.views.queued()
     }
 
     fn answers(&mut self) -> Answers<'_> {
@@ -174,6 +196,7 @@ impl Connection {
             && self.output.len() < OUTPUT_BYTES_MAX
             && self.commits.ops() < PENDING_OPS_MAX
             && self.jobs < JOBS_MAX
+            && self.views.have_room()
     }
 
     fn poll_input(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
@@ -220,20 +243,19 @@ impl Connection {
             if let Some(left_out) = self.state.protocol_log.admit(self.state.started_at) {
                 warn!(left_out, "a client sent what is not the protocol: {error}");
             }
-            self.scans.end_all();
-            self.end_input(Input::Failed);
+            self.fail();
         }
+    }
+
+    /// The client broke the protocol, and was told.
+    fn fail(&mut self) {
+        self.scans.end_all();
+        self.end_input(Input::Failed);
     }
 
     fn request(&mut self, id: RequestId, request: Request) {
         match request {
-            Request::Cancel => {
-                if self.scans.end(id) {
-                    let error = WireError::new(ErrorKind::Cancelled, "the scan was cancelled");
-                    self.answers().respond(id, &Response::Error(error));
-                }
-                return;
-            }
+            Request::Cancel => return self.cancel(id),
             Request::ScanCredit { bytes } => {
                 if let Err(error) = self.scans.grant(id, bytes) {
                     self.scans.end(id);
@@ -249,21 +271,18 @@ impl Connection {
             let error = WireError::new(ErrorKind::Busy, message);
             return self.answers().respond(id, &Response::Error(error));
         }
+        let request = match request {
+            Request::View(request) => match request.view() {
+                Some(view) => return self.in_view(view, id, request),
+                None if self.opens_view(id, &request) => Request::View(request),
+                None => return,
+            },
+            request => request,
+        };
         if let Request::Scan(scan) = &request
-            && let Err(error) = self.scans.begin(
-                id,
-                scan.credit_bytes,
-                self.state.limits.scan_credit_bytes_max,
-            )
+            && let Err(error) = self.begin_scan(id, scan.credit_bytes)
         {
-            let ends_the_connection = error.kind() == ErrorKind::Protocol;
-            self.answers().respond(id, &Response::Error(error));
-            if ends_the_connection {
-                count(&self.state.counters.protocol_errors);
-                self.scans.end_all();
-                self.end_input(Input::Failed);
-            }
-            return;
+            return self.refuse_request(id, error);
         }
         let state = self.state.clone();
         match execute::contained(&state, || execute::inline(&state.pool, request)) {
@@ -271,8 +290,13 @@ impl Connection {
             Ok(Inline::MustWait(request)) => {
                 self.job(id, move |state| execute::blocking(state, request))
             }
-            Err(error) => self.answers().respond(id, &convert::failed(&error)),
+            Err(error) => self.outcome(id, Outcome::Response(convert::failed(&error))),
         }
+    }
+
+    fn begin_scan(&mut self, id: RequestId, credit_bytes: u32) -> Result<(), WireError> {
+        let most = self.state.limits.scan_credit_bytes_max;
+        self.scans.begin(id, credit_bytes, most)
     }
 
     /// Runs `work` on a worker thread; its outcome comes by `poll_done`.
@@ -284,7 +308,40 @@ impl Connection {
             let outcome = execute::contained(&state, || work(&state))
                 .unwrap_or_else(|error| Outcome::Response(convert::failed(&error)));
             // The connection may have ended; then nobody waits for the answer.
-            let _ = done.send(Done { id, outcome });
+            let _ = done.send(Done {
+                id,
+                outcome,
+                back: None,
+            });
+        });
+    }
+
+    /// Runs `work` in a transaction on a worker thread; both come back by `poll_done`.
+    fn job_in(
+        &mut self,
+        view: RequestId,
+        mut open: Box<OpenTransaction>,
+        id: RequestId,
+        work: impl FnOnce(&mut OpenTransaction) -> Outcome + Send + 'static,
+    ) {
+        self.jobs += 1;
+        let state = self.state.clone();
+        let done = self.done_sender.clone();
+        tokio::task::spawn_blocking(move || {
+            let worked = execute::contained(&state, move || {
+                let outcome = work(&mut open);
+                (outcome, open)
+            });
+            let (outcome, open) = match worked {
+                Ok((outcome, open)) => (outcome, Some(open)),
+                Err(error) => (Outcome::Response(convert::failed(&error)), None),
+            };
+            // The connection may have ended; then nobody waits for the answer.
+            let _ = done.send(Done {
+                id,
+                outcome,
+                back: Some((view, open)),
+            });
         });
     }
 
@@ -296,6 +353,9 @@ impl Connection {
             };
             self.jobs -= 1;
             progress = true;
+            if let Some((view, open)) = done.back {
+                self.views.back(view, open);
+            }
             self.outcome(done.id, done.outcome);
         }
         progress
@@ -304,6 +364,7 @@ impl Connection {
     fn outcome(&mut self, id: RequestId, outcome: Outcome) {
         match outcome {
             Outcome::Response(response) => {
+                self.views.failed_to_open(id);
                 // A scan that failed has its answer now; one that was ended had it before.
                 if self.scans.failed(id) {
                     return;
@@ -312,7 +373,13 @@ impl Connection {
             }
             Outcome::Document { version, body } => self.answers().document(id, version, &body),
             Outcome::Commits { db, commits } => self.commits.push(id, db, commits),
-            Outcome::Chunk(scan, items) => self.scans.arrived(id, scan, items),
+            Outcome::Opened(open) => self.opened(id, open),
+            Outcome::Chunk(scan, items) => {
+                if let Some(snapshot) = scan.snapshot() {
+                    self.views.touch(snapshot);
+                }
+                self.scans.arrived(id, scan, items);
+            }
         }
     }
 
@@ -324,14 +391,28 @@ impl Connection {
             output: &mut self.output,
         };
         let mut progress = self.scans.send(&mut answers);
-        while self.jobs < JOBS_MAX
-            && let Some((id, mut scan)) = self.scans.take_hungry()
-        {
+        let views = &self.views;
+        for (id, error) in self.scans.end_bound(|view| views.gone(view)) {
             progress = true;
-            self.job(id, move |_| match scan.next() {
+            answers.respond(id, &Response::Error(error));
+        }
+        while self.jobs < JOBS_MAX {
+            let views = &self.views;
+            let may_go_on =
+                |scan: &OpenScan| scan.transaction().is_none_or(|view| views.is_here(view));
+            let Some((id, mut scan)) = self.scans.take_hungry(may_go_on) else {
+                break;
+            };
+            progress = true;
+            let transaction = scan.transaction();
+            let step = move |open: Option<&mut OpenTransaction>| match scan.next(open) {
                 Ok(items) => Outcome::Chunk(scan, items),
                 Err(error) => Outcome::Response(convert::failed(&error)),
-            });
+            };
+            match transaction.and_then(|view| Some((view, self.views.take(view)?))) {
+                Some((view, open)) => self.job_in(view, open, id, move |open| step(Some(open))),
+                None => self.job(id, move |_| step(None)),
+            }
         }
         progress
     }

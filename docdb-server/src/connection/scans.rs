@@ -7,8 +7,8 @@ use docdb_ipc::{CreditWindow, RequestId, Response, WireError};
 use docdb_types::ErrorKind;
 
 use super::Answers;
-use crate::execute::OpenScan;
 use crate::limits::SCANS_MAX;
+use crate::open_scan::OpenScan;
 
 #[derive(Default)]
 pub(super) struct Scans(Vec<ScanState>);
@@ -177,11 +177,35 @@ impl Scans {
         progress
     }
 
+    /// Ends the scans of transactions that are gone; gives those to be answered, and with what.
+    pub(super) fn end_bound(
+        &mut self,
+        gone: impl Fn(RequestId) -> Option<WireError>,
+    ) -> Vec<(RequestId, WireError)> {
+        let of_gone = |scan: &ScanState| match &scan.stage {
+            Stage::Here(open) => open.transaction().and_then(&gone),
+            _ => None,
+        };
+        let ended: Vec<_> = self
+            .0
+            .iter()
+            .filter_map(|scan| of_gone(scan).map(|error| (scan.id, error)))
+            .collect();
+        for (id, _) in &ended {
+            self.end(*id);
+        }
+        ended
+    }
+
     /// A scan that has sent all it had and may send more.
-    pub(super) fn take_hungry(&mut self) -> Option<(RequestId, Box<OpenScan>)> {
-        let scan = self.0.iter_mut().find(|scan| {
-            scan.items.is_empty() && scan.credit.is_open() && matches!(scan.stage, Stage::Here(_))
-        })?;
+    pub(super) fn take_hungry(
+        &mut self,
+        may_go_on: impl Fn(&OpenScan) -> bool,
+    ) -> Option<(RequestId, Box<OpenScan>)> {
+        let scan = self
+            .0
+            .iter_mut()
+            .find(|scan| scan.hungry().is_some_and(&may_go_on))?;
         match std::mem::replace(&mut scan.stage, Stage::Away) {
             Stage::Here(open) => Some((scan.id, open)),
             other => {
@@ -193,6 +217,14 @@ impl Scans {
 }
 
 impl ScanState {
+    /// The scan, if it has sent all it had and may send more.
+    fn hungry(&self) -> Option<&OpenScan> {
+        match &self.stage {
+            Stage::Here(open) if self.items.is_empty() && self.credit.is_open() => Some(open),
+            _ => None,
+        }
+    }
+
     fn is_answered(&self) -> bool {
         matches!(self.stage, Stage::Answered)
     }

@@ -27,6 +27,17 @@ pub(super) const COMMANDS: &[(&str, &str, &str)] = &[
         "",
         "list collections: name, tab, number of documents",
     ),
+    (
+        ".begin",
+        "[serializable]",
+        "begin a transaction, which lasts 60 s at most",
+    ),
+    (".commit", "", "commit the transaction"),
+    (
+        ".rollback",
+        "",
+        "end the transaction, nothing of it is written",
+    ),
     (".create-collection", "COLL", "create a collection"),
     (".drop-collection", "COLL [--force]", "drop a collection"),
     (".ls", "", "list databases"),
@@ -56,6 +67,9 @@ pub(super) enum Command<'a> {
     Patch { id: u64, json: &'a str },
     Delete { id: u64 },
     Collections,
+    Begin { serializable: bool },
+    Commit,
+    Rollback,
     CreateCollection(&'a str),
     DropCollection { name: &'a str, force: bool },
     Ls,
@@ -123,6 +137,15 @@ pub(super) fn parse(line: &str) -> Result<Option<Command<'_>>, Failure> {
             id: id(rest.trim())?,
         },
         ".collections" => alone(Command::Collections)?,
+        ".begin" => Command::Begin {
+            serializable: match optional() {
+                None => false,
+                Some("serializable") => true,
+                Some(_) => return Err(usage()),
+            },
+        },
+        ".commit" => alone(Command::Commit)?,
+        ".rollback" => alone(Command::Rollback)?,
         ".create-collection" => Command::CreateCollection(one()?),
         ".drop-collection" => {
             let rest = one()?;
@@ -244,6 +267,15 @@ mod tests {
             (".mem", Command::Mem),
             (".wal", Command::Wal(None)),
             (".wal d", Command::Wal(Some("d"))),
+            (
+                ".begin",
+                Command::Begin {
+                    serializable: false,
+                },
+            ),
+            (".begin serializable", Command::Begin { serializable: true }),
+            (".commit", Command::Commit),
+            (".rollback", Command::Rollback),
             (".pretty", Command::Pretty(None)),
             (".pretty off", Command::Pretty(Some(false))),
             (".exit", Command::Exit),
@@ -260,7 +292,10 @@ mod tests {
                 "" => (*word).to_owned(),
                 needs => format!(
                     "{word} {}",
-                    needs.replace("ID", "1").replace("[on|off]", "on")
+                    needs
+                        .replace("ID", "1")
+                        .replace("[on|off]", "on")
+                        .replace("[serializable]", "serializable")
                 ),
             };
             assert!(parse(&line).is_ok(), "{line}");
@@ -273,6 +308,7 @@ mod tests {
             ".create x {}",
             ".open",
             ".pretty yes",
+            ".begin soon",
         ] {
             let message = parse(line).unwrap_err().line();
             assert!(

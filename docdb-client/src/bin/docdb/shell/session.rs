@@ -1,8 +1,11 @@
 //! What the shell remembers between commands, and how it runs them.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
-use docdb_client::{Client, DEFAULT_COLLECTION, Database, ErrorKind, RawCollection};
+use docdb_client::{
+    Client, DEFAULT_COLLECTION, Database, ErrorKind, RawCollection, Transaction, TransactionOptions,
+};
 
 use super::command::{Command, help, parse};
 use crate::failure::Failure;
@@ -11,6 +14,8 @@ use crate::verbs::{ensure_database, figures};
 
 /// Commands that `.history` remembers.
 const HISTORY_MAX: usize = 1_000;
+/// People type slowly; it is the most that a server allows.
+const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
 
 pub(super) struct Session {
     client: Client,
@@ -21,7 +26,39 @@ pub(super) struct Session {
 
 struct Place {
     database: Database,
+    /// In the transaction, while there is one.
     collection: RawCollection,
+    transaction: Option<Transaction>,
+}
+
+impl Place {
+    fn new(database: Database) -> Place {
+        Place {
+            collection: database.raw_collection(DEFAULT_COLLECTION),
+            database,
+            transaction: None,
+        }
+    }
+
+    fn raw_collection(&self, name: &str) -> RawCollection {
+        match &self.transaction {
+            Some(transaction) => transaction.raw_collection(name),
+            None => self.database.raw_collection(name),
+        }
+    }
+
+    /// Begins, or ends, working in a transaction; gives the one before.
+    fn work_in(&mut self, transaction: Option<Transaction>) -> Option<Transaction> {
+        let before = std::mem::replace(&mut self.transaction, transaction);
+        self.collection = self.raw_collection(self.collection.name());
+        before
+    }
+
+    /// The transaction, which is left.
+    fn leave(&mut self) -> Result<Transaction, Failure> {
+        self.work_in(None)
+            .ok_or_else(|| invalid("no transaction is open; .begin begins one"))
+    }
 }
 
 /// What a command answers.
@@ -50,7 +87,11 @@ impl Session {
     /// What stands before the cursor.
     pub(super) fn prompt(&self) -> String {
         match &self.open {
-            Some(place) => format!("{}/{}> ", place.database.name(), place.collection.name()),
+            Some(place) => {
+                let mark = if place.transaction.is_some() { "*" } else { "" };
+                let (database, collection) = (place.database.name(), place.collection.name());
+                format!("{database}/{collection}{mark}> ")
+            }
             None => "docdb> ".to_owned(),
         }
     }
@@ -58,12 +99,7 @@ impl Session {
     /// Opens a database, created if it does not exist.
     pub(super) async fn open(&mut self, db: &str) -> Result<(), Failure> {
         ensure_database(&self.client, db).await?;
-        let database = self.client.database(db);
-        let collection = database.raw_collection(DEFAULT_COLLECTION);
-        self.open = Some(Place {
-            database,
-            collection,
-        });
+        self.open = Some(Place::new(self.client.database(db)));
         Ok(())
     }
 
@@ -79,22 +115,20 @@ impl Session {
         };
         match command {
             Command::Open(db) => {
+                self.check_no_transaction()?;
                 self.open(db).await?;
                 Ok(ok(db))
             }
             Command::Use(name) => {
-                let database = &self.place()?.database;
-                let collection = database.raw_collection(name);
+                let collection = self.place()?.raw_collection(name);
                 // Says so now if there is no such collection.
                 collection.count().await?;
-                self.open = Some(Place {
-                    database: database.clone(),
-                    collection,
-                });
+                self.place_mut()?.collection = collection;
                 Ok(ok(name))
             }
             Command::Close => {
                 self.place()?;
+                self.check_no_transaction()?;
                 self.open = None;
                 Ok(ok(""))
             }
@@ -137,7 +171,11 @@ impl Session {
                 Ok(ok(format!("id={id} version={}", written.version)))
             }
             Command::Collections => {
-                let list = self.place()?.database.collections().await?;
+                let place = self.place()?;
+                let list = match &place.transaction {
+                    Some(transaction) => transaction.collections().await?,
+                    None => place.database.collections().await?,
+                };
                 let lines: Vec<String> = list
                     .iter()
                     .map(|info| format!("{}\t{}", info.name, info.documents))
@@ -147,20 +185,37 @@ impl Session {
                     lines.join("\n"),
                 ))
             }
+            Command::Begin { serializable } => {
+                self.check_no_transaction()?;
+                let options = TransactionOptions::new().timeout(TRANSACTION_TIMEOUT);
+                let options = match serializable {
+                    true => options.serializable(),
+                    false => options,
+                };
+                let transaction = self.place()?.database.begin(options).await?;
+                let version = transaction.version();
+                self.place_mut()?.work_in(Some(transaction));
+                Ok(ok(format!("version={version}")))
+            }
+            Command::Commit => {
+                let transaction = self.place_mut()?.leave()?;
+                let version = transaction.commit().await?;
+                Ok(ok(format!("version={version}")))
+            }
+            Command::Rollback => {
+                let transaction = self.place_mut()?.leave()?;
+                transaction.rollback().await?;
+                Ok(ok(""))
+            }
             Command::CreateCollection(name) => {
                 self.place()?.database.create_collection(name).await?;
                 Ok(ok(name))
             }
             Command::DropCollection { name, force } => {
-                let place = self.place()?;
+                let place = self.place_mut()?;
                 place.database.drop_collection(name, force).await?;
                 if place.collection.name() == name {
-                    let database = place.database.clone();
-                    let collection = database.raw_collection(DEFAULT_COLLECTION);
-                    self.open = Some(Place {
-                        database,
-                        collection,
-                    });
+                    place.collection = place.raw_collection(DEFAULT_COLLECTION);
                 }
                 Ok(ok(name))
             }
@@ -225,13 +280,29 @@ impl Session {
     }
 
     fn place(&self) -> Result<&Place, Failure> {
-        self.open.as_ref().ok_or_else(|| {
-            Failure::new(
-                ErrorKind::InvalidArgument,
-                "no database is open; .open DB opens one",
-            )
-        })
+        self.open.as_ref().ok_or_else(nothing_open)
     }
+
+    fn place_mut(&mut self) -> Result<&mut Place, Failure> {
+        self.open.as_mut().ok_or_else(nothing_open)
+    }
+
+    fn check_no_transaction(&self) -> Result<(), Failure> {
+        match &self.open {
+            Some(place) if place.transaction.is_some() => Err(invalid(
+                "a transaction is open; .commit or .rollback ends it",
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn nothing_open() -> Failure {
+    invalid("no database is open; .open DB opens one")
+}
+
+fn invalid(message: &str) -> Failure {
+    Failure::new(ErrorKind::InvalidArgument, message)
 }
 
 fn ok(details: impl Into<String>) -> Reply {
