@@ -13,7 +13,7 @@ use docdb_types::ErrorKind;
 use docdb_wal::Durability;
 use parking_lot::MutexGuard;
 
-use super::check::check;
+use super::check::{check, check_commit_bytes};
 use super::{Accepted, THIS_COMMIT, Verdict};
 use crate::body::Body;
 use crate::db::Inner;
@@ -66,6 +66,8 @@ struct Edited<'a> {
     /// The highest id that is used in a collection after the operations so far.
     highest: AHashMap<u32, u64>,
     foreseen: Vec<Foreseen>,
+    /// Of all documents that the operations so far write.
+    bytes: usize,
     /// The newest commit that was looked at.
     rests_on: CommitTs,
     ops: &'a [WriteOp<'a>],
@@ -118,6 +120,7 @@ impl Inner {
             written: AHashMap::new(),
             highest: AHashMap::new(),
             foreseen: Vec::new(),
+            bytes: 0,
             rests_on: CommitTs::ZERO,
             ops,
         };
@@ -161,13 +164,20 @@ impl Inner {
                 }
             };
             let refused = |error| Error::edit_refused(&error, op.collection, op.id);
-            edited.documents[index] = Some(document.map_err(refused)?);
+            let document = document.map_err(refused)?;
+            edited.bytes += document.len();
+            edited.documents[index] = Some(document);
             edited.bases[index] = base;
             edited.note_base(op, key);
+        } else if op.kind != WriteKind::Delete {
+            edited.bytes += op.body.len();
         }
+        // Now: small edits of large documents come to any amount of memory before the commit is
+        // looked at as a whole.
+        check_commit_bytes(edited.bytes)?;
         if edited.ops.len() > 1 {
             let written = edited.highest.get(&key.collection).copied();
-            let highest = written.max(collection.installed().1);
+            let highest = written.max(collection.highest_taken());
             if op.kind == WriteKind::Insert {
                 // If there is none, the commit is refused for it.
                 key.id = highest.map_or(1, |id| id.saturating_add(1));

@@ -196,7 +196,9 @@ impl Writer {
                 self.note(format!("commit {n}: {:?}: {error}", error.kind()));
             }
             if unforetold.is_some_and(|before| delayed() != before) {
-                self.note(format!("commit {n}: was delayed, which nobody could foresee"));
+                self.note(format!(
+                    "commit {n}: was delayed, which nobody could foresee"
+                ));
             }
             db.wal().run_steps();
             let cost = COMMIT_TIME.as_nanos() as u64;
