@@ -4,8 +4,10 @@
 
 mod common;
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
 use common::kind;
-use docdb_engine::{Db, ErrorKind, TxnOptions, WriteOp, limits};
+use docdb_engine::{Db, DbOptions, Durability, ErrorKind, TxnOptions, WriteOp, limits};
 
 const C: &str = "_default";
 
@@ -52,4 +54,39 @@ fn a_batch_of_edits_is_given_up_as_soon_as_it_is_too_large() {
     assert_eq!(kind(db.submit(&ops).wait()), ErrorKind::AlreadyExists);
     assert_eq!(db.read(C, 1).unwrap().version, version);
     db.submit(&ops[2..2 + fitting]).wait().unwrap();
+}
+
+/// Writes that need not queue overtake an edit that takes much longer than they do.
+#[test]
+fn an_edit_gets_its_turn_among_others_that_never_end() {
+    const WRITES_MAX: usize = 2_000_000;
+    let temp = tempfile::tempdir().unwrap();
+    let mut options = DbOptions::default();
+    options.durability = Durability::Memory(std::time::Duration::from_millis(100));
+    let db = Db::open_with(temp.path().join("db"), options).unwrap();
+    db.submit(&[WriteOp::create(C, 1, b"{}")]).wait().unwrap();
+    let change = r#"{"op":"set","path":"/b","value":1}"#;
+    let patch = format!("[{}]", vec![change; 400_000].join(","));
+    let (writes, is_done) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let goes_on =
+        || !is_done.load(Ordering::Relaxed) && writes.fetch_add(1, Ordering::Relaxed) < WRITES_MAX;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while goes_on() {
+                let write = [WriteOp::upsert(C, 1, b"{\"a\":1}")];
+                db.submit(&write).wait().unwrap();
+            }
+        });
+        scope.spawn(|| {
+            while goes_on() {
+                let mut txn = db.begin(&TxnOptions::default()).unwrap();
+                txn.upsert(C, 1, b"{\"a\":2}").unwrap();
+                drop(txn.commit().wait());
+            }
+        });
+        let patched = db.submit(&[WriteOp::patch(C, 1, patch.as_bytes())]);
+        is_done.store(true, Ordering::Relaxed);
+        patched.wait().unwrap();
+    });
+    assert!(writes.into_inner() < WRITES_MAX, "it had its turn last");
 }

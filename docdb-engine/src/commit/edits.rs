@@ -4,14 +4,15 @@
 //! then is an update on condition that the document's version is still the one that was read; else it
 //! all begins anew. Each time that happens somebody else has written the document, so the database
 //! makes progress; so that each edit does, too, those that have lost [`FREE_TRIES`] times go on one
-//! after the other, and edits that begin meanwhile queue up behind them.
+//! after the other, and edits that begin meanwhile queue up behind them. One that loses as often again
+//! while it has its turn, to writes that need not queue, has these wait, too: then only those can
+//! overtake it that are under way already, each once.
 
 use ahash::AHashMap;
 use docdb_index::{Key, ReadMode};
 use docdb_mvcc::{CommitTs, Current, WriteKind};
 use docdb_types::ErrorKind;
 use docdb_wal::Durability;
-use parking_lot::MutexGuard;
 
 use super::check::{check, check_commit_bytes};
 use super::{Accepted, THIS_COMMIT, Verdict};
@@ -23,8 +24,9 @@ use crate::ops::{Precondition, Ready, WriteOp};
 use crate::planted::{Bug, is_planted};
 use crate::ticket::CommitTicket;
 
-/// How often an edit is tried before it queues.
+/// How often an edit is tried before it queues, and before others wait for it.
 const FREE_TRIES: usize = 8;
+
 /// An insert whose id was foreseen, because a later operation edits what it inserts.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Foreseen {
@@ -93,13 +95,16 @@ impl Inner {
                 _ => None,
             });
         }
-        let queues = self.edit_queues.of(ops);
-        let mut turn: Vec<MutexGuard<'_, ()>> = Vec::new();
+        self.edit_queues.give_way(ops);
+        let mut line = self.edit_queues.line(ops);
         let mut tries = 0;
         loop {
-            let must_queue = tries >= FREE_TRIES || queues.iter().any(|queue| queue.is_locked());
-            if turn.is_empty() && must_queue {
-                turn = queues.iter().map(|queue| queue.lock()).collect();
+            if !line.has_turn() && (tries >= FREE_TRIES || line.is_long()) {
+                line.wait();
+                tries = 0;
+            }
+            if tries >= FREE_TRIES {
+                line.urge();
             }
             match self.try_edits(ops, &edits, durability)? {
                 Try::Done(ticket) => return Ok(ticket),
