@@ -51,13 +51,16 @@ fn hex(digits: &[u8]) -> u32 {
     digits.fold(0, |n, &b| n << 4 | char::from(b).to_digit(16).unwrap_or(0))
 }
 
-/// Whether a key means this. Looks at no more of the key than is needed to tell: a key may have
-/// megabytes, and be asked for again and again.
+/// Whether a key means this, of which `raw` starts behind the opening quote and goes on behind the
+/// closing one, or ends there. Looks at no more of it than is needed to tell: a key may have megabytes,
+/// and be asked for again and again.
 #[inline]
 pub(super) fn means(raw: &[u8], meaning: &[u8]) -> bool {
     for (at, &byte) in raw.iter().enumerate() {
-        if byte == b'\\' {
-            return escaped_means(raw, meaning, at);
+        match byte {
+            b'\\' => return escaped_means(raw, meaning, at),
+            b'"' => return at == meaning.len(),
+            _ => {}
         }
         if meaning.get(at) != Some(&byte) {
             return false;
@@ -73,7 +76,7 @@ fn escaped_means(raw: &[u8], meaning: &[u8], at: usize) -> bool {
         raw.get(at..).unwrap_or_default(),
         meaning.get(at..).unwrap_or_default(),
     );
-    while !rest.is_empty() {
+    while !matches!(rest.first(), None | Some(b'"')) {
         let mut letter = [0; 4];
         let (part, behind) = split_part(rest, &mut letter);
         match wanted.strip_prefix(part) {
@@ -155,6 +158,8 @@ mod tests {
                 let meaning = unescape(other.as_bytes());
                 let wanted = unescape(raw.as_bytes()) == meaning;
                 assert_eq!(means(raw.as_bytes(), &meaning), wanted, "{raw} {other}");
+                let more = format!("{raw}\":1");
+                assert_eq!(means(more.as_bytes(), &meaning), wanted, "{raw} {other}");
             }
         }
     }
