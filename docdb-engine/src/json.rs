@@ -17,6 +17,7 @@ use docdb_types::limits::JSON_DEPTH_MAX;
 mod container;
 mod edit;
 mod key;
+mod key_index;
 mod machine;
 mod merge;
 mod number;
@@ -169,7 +170,8 @@ pub fn check(bytes: &[u8]) -> Result<(), JsonError> {
 /// `insert` puts an element before the one at its index, `-` standing for the end; `delete` takes a
 /// member or an element away. Members of an operation beside `op`, `path` and `value` mean nothing.
 ///
-/// What is not touched keeps its bytes.
+/// What is not touched keeps its bytes. Beside the result an edit takes eight bytes of memory for each
+/// member or element of what lies on its paths, sixteen if an object is searched often.
 ///
 /// # Errors
 /// `InvalidJson` for a text that is not strict JSON; `NotAnObject` for a document that is none;

@@ -358,6 +358,42 @@ fn what_would_take_minutes_is_refused() {
 }
 
 /// RFC 7396, appendix A.
+/// Hours, if each change looked at all of the keys.
+#[test]
+fn keys_of_megabytes_are_not_looked_at_whole_for_every_change() {
+    let long = "x".repeat(500 << 10);
+    let members: Vec<_> = (0..30).map(|n| format!("\"\\u0061{n}{long}\":1")).collect();
+    let document = format!("{{{}}}", members.join(","));
+    let change = r#"{"op":"set","path":"/a1","value":1}"#;
+    let changes = format!("[{}]", vec![change; 400_000].join(","));
+    assert_eq!(
+        patched(&document, &changes).len(),
+        document.len() + r#","a1":1"#.len()
+    );
+}
+
+/// Whatever is below the deepest that a document can be does not matter.
+#[test]
+fn paths_deeper_than_any_document() {
+    let deep = limits::JSON_DEPTH_MAX;
+    let document = format!("{}1{}", "{\"a\":".repeat(deep), "}".repeat(deep));
+    let path = |levels| "/a".repeat(levels);
+    let op = |op: &str, levels| format!(r#"[{{"op":"{op}","path":"{}","value":0}}]"#, path(levels));
+    assert_eq!(
+        patched(&document, &op("set", deep)),
+        document.replace('1', "0")
+    );
+    for levels in [deep + 1, deep + 2, 1_000_000] {
+        let invalid = |kind| (kind, Some(0));
+        for what in ["set", "insert"] {
+            let found = refused(&document, &op(what, levels));
+            assert_eq!(found, invalid(ErrorKind::InvalidPatch), "{what} {levels}");
+        }
+        let found = refused(&document, &op("delete", levels));
+        assert_eq!(found, invalid(ErrorKind::InvalidPath), "{levels}");
+    }
+}
+
 #[test]
 fn the_examples_of_the_merge_rfc() {
     for (document, change, wanted) in [

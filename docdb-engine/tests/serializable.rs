@@ -9,8 +9,10 @@ use std::sync::Arc;
 use common::hooked::Hooked;
 use common::transactions::*;
 use common::workload::text;
-use common::{create, disk, in_collection, kind, options, settle};
-use docdb_engine::{Db, ErrorKind, Isolation, ManualDriver, ScanRequest, Txn, TxnOptions, WriteOp};
+use common::{create, create_with, disk, in_collection, kind, options, settle};
+use docdb_engine::{
+    Db, DbOptions, ErrorKind, Isolation, ManualDriver, ScanRequest, Txn, TxnOptions, WriteOp,
+};
 
 /// Something that a transaction reads.
 type Read = fn(&mut Txn);
@@ -503,4 +505,54 @@ fn hot_and_disjoint_documents_under_threads() {
         assert_eq!(stats.transactions_open, 0);
         db.close().unwrap();
     }
+}
+
+fn with(change: impl FnOnce(&mut DbOptions)) -> DbOptions {
+    let mut options = options();
+    change(&mut options);
+    options
+}
+
+#[test]
+fn read_sets_count_as_memory() {
+    let budget = 256 << 10;
+    let db = create_with(&disk(), with(|o| o.memory_bytes_max = budget)).unwrap();
+    let mut few = begin_serializable(&db);
+    assert!(!few.exists(C, 1).unwrap());
+    let mut txn = begin_serializable(&db);
+    let mut asked = 0;
+    let refused = loop {
+        match txn.exists(C, asked) {
+            Ok(found) => assert!(!found),
+            Err(error) => break error,
+        }
+        asked += 1;
+        assert!(asked < 100_000, "it never ends");
+    };
+    assert_eq!(refused.kind(), ErrorKind::MemoryLimit);
+    assert!(asked > 4_000, "{asked}");
+    let taken = db.stats().transaction_bytes;
+    assert!((200 << 10..=budget).contains(&taken), "{taken}");
+    // It cannot be told now, and may not wait.
+    let ready = txn.read_nowait(C, asked + 1).unwrap();
+    assert!(matches!(ready, docdb_engine::Ready::WouldBlock));
+    drop(txn);
+    few.create(C, 1, b"1").unwrap();
+    commit(few).unwrap();
+    assert_eq!(db.stats().transaction_bytes, 0);
+}
+
+/// What is no name never becomes one: it is not kept, however long it is.
+#[test]
+fn names_that_cannot_be_are_not_kept() {
+    let db = create_with(&disk(), with(|o| o.transaction_read_points_max = 2)).unwrap();
+    let mut txn = begin_serializable(&db);
+    for n in 0..10 {
+        let name = format!("{n}{}", "x".repeat(64));
+        assert_eq!(kind(txn.count(&name)), ErrorKind::CollectionNotFound);
+    }
+    for name in ["a", "b"] {
+        assert_eq!(kind(txn.count(name)), ErrorKind::CollectionNotFound);
+    }
+    assert_eq!(kind(txn.count("c")), ErrorKind::LimitExceeded);
 }

@@ -85,7 +85,8 @@ impl Inner {
         }
     }
 
-    fn try_admit(&self, bytes: u64) -> Option<Permit<'_>> {
+    /// Without a wait; `None` if there is not so much.
+    pub(crate) fn try_admit(&self, bytes: u64) -> Option<Permit<'_>> {
         let delta_bytes = self.delta_bytes();
         let room = self.options.memory_bytes_max.checked_sub(delta_bytes)?;
         let admit = |admitted: u64| admitted.checked_add(bytes).filter(|sum| *sum <= room);

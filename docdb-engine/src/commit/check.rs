@@ -55,6 +55,12 @@ pub(super) fn check_sizes(ops: &[WriteOp<'_>]) -> Result<usize> {
         }
         bytes += op.body.len();
     }
+    check_commit_bytes(bytes)?;
+    Ok(bytes)
+}
+
+/// Whether the documents of a commit are not too much together.
+pub(super) fn check_commit_bytes(bytes: usize) -> Result<()> {
     if bytes > limits::COMMIT_BYTES_MAX {
         return Err(Error::new(
             ErrorKind::TooLarge,
@@ -64,7 +70,7 @@ pub(super) fn check_sizes(ops: &[WriteOp<'_>]) -> Result<usize> {
             ),
         ));
     }
-    Ok(bytes)
+    Ok(())
 }
 
 impl WriteOp<'_> {

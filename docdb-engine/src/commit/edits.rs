@@ -4,16 +4,17 @@
 //! then is an update on condition that the document's version is still the one that was read; else it
 //! all begins anew. Each time that happens somebody else has written the document, so the database
 //! makes progress; so that each edit does, too, those that have lost [`FREE_TRIES`] times go on one
-//! after the other, and edits that begin meanwhile queue up behind them.
+//! after the other, and edits that begin meanwhile queue up behind them. One that loses as often again
+//! while it has its turn, to writes that need not queue, has these wait, too: then only those can
+//! overtake it that are under way already, each once.
 
 use ahash::AHashMap;
 use docdb_index::{Key, ReadMode};
 use docdb_mvcc::{CommitTs, Current, WriteKind};
 use docdb_types::ErrorKind;
 use docdb_wal::Durability;
-use parking_lot::MutexGuard;
 
-use super::check::check;
+use super::check::{check, check_commit_bytes};
 use super::{Accepted, THIS_COMMIT, Verdict};
 use crate::body::Body;
 use crate::db::Inner;
@@ -23,8 +24,9 @@ use crate::ops::{Precondition, Ready, WriteOp};
 use crate::planted::{Bug, is_planted};
 use crate::ticket::CommitTicket;
 
-/// How often an edit is tried before it queues.
+/// How often an edit is tried before it queues, and before others wait for it.
 const FREE_TRIES: usize = 8;
+
 /// An insert whose id was foreseen, because a later operation edits what it inserts.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Foreseen {
@@ -66,6 +68,8 @@ struct Edited<'a> {
     /// The highest id that is used in a collection after the operations so far.
     highest: AHashMap<u32, u64>,
     foreseen: Vec<Foreseen>,
+    /// Of all documents that the operations so far write.
+    bytes: usize,
     /// The newest commit that was looked at.
     rests_on: CommitTs,
     ops: &'a [WriteOp<'a>],
@@ -91,13 +95,16 @@ impl Inner {
                 _ => None,
             });
         }
-        let queues = self.edit_queues.of(ops);
-        let mut turn: Vec<MutexGuard<'_, ()>> = Vec::new();
+        self.edit_queues.give_way(ops);
+        let mut line = self.edit_queues.line(ops);
         let mut tries = 0;
         loop {
-            let must_queue = tries >= FREE_TRIES || queues.iter().any(|queue| queue.is_locked());
-            if turn.is_empty() && must_queue {
-                turn = queues.iter().map(|queue| queue.lock()).collect();
+            if !line.has_turn() && (tries >= FREE_TRIES || line.is_long()) {
+                line.wait();
+                tries = 0;
+            }
+            if tries >= FREE_TRIES {
+                line.urge();
             }
             match self.try_edits(ops, &edits, durability)? {
                 Try::Done(ticket) => return Ok(ticket),
@@ -118,6 +125,7 @@ impl Inner {
             written: AHashMap::new(),
             highest: AHashMap::new(),
             foreseen: Vec::new(),
+            bytes: 0,
             rests_on: CommitTs::ZERO,
             ops,
         };
@@ -161,13 +169,20 @@ impl Inner {
                 }
             };
             let refused = |error| Error::edit_refused(&error, op.collection, op.id);
-            edited.documents[index] = Some(document.map_err(refused)?);
+            let document = document.map_err(refused)?;
+            edited.bytes += document.len();
+            edited.documents[index] = Some(document);
             edited.bases[index] = base;
             edited.note_base(op, key);
+        } else if op.kind != WriteKind::Delete {
+            edited.bytes += op.body.len();
         }
+        // Now: small edits of large documents come to any amount of memory before the commit is
+        // looked at as a whole.
+        check_commit_bytes(edited.bytes)?;
         if edited.ops.len() > 1 {
             let written = edited.highest.get(&key.collection).copied();
-            let highest = written.max(collection.installed().1);
+            let highest = written.max(collection.highest_taken());
             if op.kind == WriteKind::Insert {
                 // If there is none, the commit is refused for it.
                 key.id = highest.map_or(1, |id| id.saturating_add(1));

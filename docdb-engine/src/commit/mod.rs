@@ -126,6 +126,7 @@ impl Inner {
         let ticket = if ops.iter().any(|op| op.kind.is_edit()) {
             self.submit_edits(ops, durability)
         } else {
+            self.edit_queues.give_way(ops);
             self.try_submit(ops, durability, &[], None)
         };
         let ticket = ticket.unwrap_or_else(CommitTicket::failed);
@@ -142,6 +143,7 @@ impl Inner {
         durability: Durability,
         terms: &Terms<'_>,
     ) -> Result<CommitTicket> {
+        self.edit_queues.give_way(ops);
         self.try_submit(ops, durability, &[], Some(terms))
     }
 

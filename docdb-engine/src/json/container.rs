@@ -1,56 +1,58 @@
 //! An array or object that edits have opened: the list of its items.
 
-use ahash::AHashMap;
 use docdb_types::ErrorKind;
 
 use super::edit::{EditError, shown};
 use super::key;
+use super::key_index::KeyIndex;
 use super::texts::{Span, Texts};
 use super::tree::Node;
-use super::walk::Items;
+use super::walk::{Items, end_of_string, skip_space, start_of_member_value};
 
 /// An object of so many members gets an index ...
 const INDEXED_MEMBERS_MIN: usize = 32;
 /// ... when it has been searched so often.
 const UNINDEXED_SEARCHES_MAX: usize = 4;
 
-/// An opened array or object.
+/// An opened array or object. An item that is not changed takes eight bytes, whatever it is: a document
+/// may have millions of them.
 pub(super) struct Container {
     pub(super) object: bool,
     pub(super) entries: Vec<Entry>,
+    changed: Vec<Changed>,
     /// White space before the closing bracket.
     pub(super) tail: Span,
     searches: usize,
     /// Where each key is, once that has been asked for often.
-    index: Option<AHashMap<Vec<u8>, Place>>,
+    index: Option<KeyIndex>,
 }
 
-/// An item: `start..value` is what stands before the value (white space, key, colon), `value_end..end`
-/// the white space behind it.
+/// An item: a stretch of text with all between the commas around it, or where it is among the changed.
+#[derive(Clone, Copy)]
 pub(super) struct Entry {
-    pub(super) start: u32,
-    key: u32,
-    key_end: u32,
-    pub(super) value: u32,
-    pub(super) value_end: u32,
-    pub(super) end: u32,
-    /// What the value is if it is not, or no longer, the text in its place. A member that was deleted
-    /// keeps its place in the list, so that the index stays true.
-    pub(super) now: Now,
+    start: u32,
+    end: u32,
 }
 
-pub(super) enum Now {
-    AsWritten,
-    Changed(Box<Node>),
+/// `Entry::end` of one that is changed, and whose `start` is its place among those.
+const CHANGED: u32 = u32::MAX;
+
+/// An item whose value is not, or no longer, the text in its place.
+struct Changed {
+    /// The text that stands before the value: white space, key, colon.
+    before: Span,
+    /// `None` if it is deleted. A member that was deleted keeps its place in the list, so that the index
+    /// stays true.
+    node: Option<Node>,
+    /// The white space behind the value.
+    behind: Span,
+}
+
+/// What an item has become.
+pub(super) enum Now<'c> {
+    AsWritten(Span),
+    Changed(Span, &'c Node, Span),
     Deleted,
-}
-
-/// Where a key is among the members.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
-    At(usize),
-    /// More than one member has the key.
-    Twice,
 }
 
 impl Container {
@@ -58,6 +60,7 @@ impl Container {
         Container {
             object: true,
             entries: Vec::new(),
+            changed: Vec::new(),
             tail: Span::default(),
             searches: 0,
             index: None,
@@ -65,19 +68,13 @@ impl Container {
     }
 
     pub(super) fn read(texts: &Texts<'_>, span: Span) -> Option<Container> {
-        let text = texts.get(span);
-        let mut items = Items::of(text, 0)?;
+        let mut items = Items::of(texts.get(span), 0)?;
         let offset = |at: usize| span.start + at as u32;
         let mut entries = Vec::new();
         for item in &mut items {
             entries.push(Entry {
                 start: offset(item.start),
-                key: offset(item.key),
-                key_end: offset(item.key_end),
-                value: offset(item.value),
-                value_end: offset(item.value_end),
                 end: offset(item.end),
-                now: Now::AsWritten,
             });
         }
         Some(Container {
@@ -87,8 +84,7 @@ impl Container {
                 start: offset(items.tail()),
                 end: span.end.saturating_sub(1),
             },
-            searches: 0,
-            index: None,
+            ..Container::new_object()
         })
     }
 
@@ -99,6 +95,34 @@ impl Container {
     /// How many elements an array has.
     pub(super) fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// What the item has become.
+    #[inline]
+    pub(super) fn now(&self, entry: Entry) -> Now<'_> {
+        let Entry { start, end } = entry;
+        if end != CHANGED {
+            return Now::AsWritten(Span { start, end });
+        }
+        match self.changed.get(start as usize) {
+            Some(Changed {
+                before,
+                node: Some(node),
+                behind,
+            }) => Now::Changed(*before, node, *behind),
+            _ => Now::Deleted,
+        }
+    }
+
+    /// The text of a member from its key's first byte on; `None` if it is deleted.
+    #[inline]
+    fn from_key<'t>(&self, texts: &'t Texts<'_>, entry: Entry) -> Option<&'t [u8]> {
+        let span = match self.now(entry) {
+            Now::AsWritten(span) | Now::Changed(span, ..) => span,
+            Now::Deleted => return None,
+        };
+        let text = texts.get(span);
+        text.get(skip_space(text, 0) + 1..)
     }
 
     /// The member with that key.
@@ -117,66 +141,88 @@ impl Container {
         {
             self.make_index(texts)?;
         }
-        let place = match &self.index {
-            Some(index) => index.get(meaning).copied(),
+        let is_it = |entry: &Entry| {
+            let key = self.from_key(texts, *entry);
+            key.is_some_and(|key| key::means(key, meaning))
+        };
+        let (first, second) = match &self.index {
+            Some(index) => {
+                let entry = |at: &usize| self.entries.get(*at);
+                let mut found = index
+                    .candidates(meaning)
+                    .filter(|at| entry(at).is_some_and(is_it));
+                (found.next(), found.next())
+            }
             None => {
                 texts.spend(self.entries.len())?;
-                let mut found = None;
-                for (at, entry) in self.entries.iter().enumerate() {
-                    if key::means(entry.key(texts), meaning) && !entry.is_deleted() {
-                        found = Some(found.map_or(Place::At(at), |_| Place::Twice));
-                    }
-                }
-                found
+                let mut found = self.entries.iter();
+                let first = found.position(is_it);
+                (first, first.and_then(|_| found.position(is_it)))
             }
         };
-        match place {
-            Some(Place::Twice) => Err(EditError::new(
+        if second.is_some() {
+            return Err(EditError::new(
                 ErrorKind::InvalidPatch,
                 format!(
                     "the document has the key {} more than once in one object",
                     shown(meaning)
                 ),
-            )),
-            Some(Place::At(at)) => Ok(Some(at)),
-            None => Ok(None),
+            ));
         }
+        Ok(first)
     }
 
     fn make_index(&mut self, texts: &Texts<'_>) -> Result<(), EditError> {
         texts.spend(self.entries.len())?;
-        let mut index = AHashMap::with_capacity(self.entries.len());
+        let mut index = KeyIndex::with_capacity(self.entries.len());
         for (at, entry) in self.entries.iter().enumerate() {
-            if !entry.is_deleted() {
-                let meaning = key::unescape(entry.key(texts)).into_owned();
-                let place = index.entry(meaning);
-                place
-                    .and_modify(|p| *p = Place::Twice)
-                    .or_insert(Place::At(at));
+            if let Some(key) = self.from_key(texts, *entry) {
+                let raw = key.get(..end_of_string(key)).unwrap_or_default();
+                index.add(at, &key::unescape(raw));
             }
         }
+        index.sort();
         self.index = Some(index);
         Ok(())
     }
 
-    /// The value of an item.
-    pub(super) fn value(&mut self, at: usize) -> Option<&mut Node> {
+    /// Notes an item as changed, if it is not yet.
+    fn change(&mut self, texts: &Texts<'_>, at: usize) -> Option<&mut Changed> {
         let entry = self.entries.get_mut(at)?;
-        if let Now::AsWritten = entry.now {
-            entry.now = Now::Changed(Box::new(Node::Text(Span {
-                start: entry.value,
-                end: entry.value_end,
-            })));
+        if entry.end != CHANGED {
+            let Entry { start, end } = *entry;
+            let text = texts.get(Span { start, end });
+            let value = if self.object {
+                start_of_member_value(text)
+            } else {
+                skip_space(text, 0)
+            };
+            let value_end = text.trim_ascii_end().len();
+            let span = |from: usize, to: usize| Span {
+                start: start + from as u32,
+                end: start + to as u32,
+            };
+            *entry = Entry {
+                start: u32::try_from(self.changed.len()).ok()?,
+                end: CHANGED,
+            };
+            self.changed.push(Changed {
+                before: span(0, value),
+                node: Some(Node::Text(span(value, value_end))),
+                behind: span(value_end, text.len()),
+            });
         }
-        match &mut entry.now {
-            Now::Changed(node) => Some(node),
-            Now::AsWritten | Now::Deleted => None,
-        }
+        self.changed.get_mut(entry.start as usize)
     }
 
-    pub(super) fn set(&mut self, at: usize, value: Span) {
-        if let Some(entry) = self.entries.get_mut(at) {
-            entry.now = Now::Changed(Box::new(Node::Text(value)));
+    /// The value of an item.
+    pub(super) fn value(&mut self, texts: &Texts<'_>, at: usize) -> Option<&mut Node> {
+        self.change(texts, at)?.node.as_mut()
+    }
+
+    pub(super) fn set(&mut self, texts: &Texts<'_>, at: usize, value: Span) {
+        if let Some(changed) = self.change(texts, at) {
+            changed.node = Some(Node::Text(value));
         }
     }
 
@@ -188,20 +234,14 @@ impl Container {
         name: impl FnOnce(&mut Vec<u8>),
         value: impl FnOnce(&mut Vec<u8>),
     ) -> Result<(), EditError> {
-        let name = texts.add(name)?;
-        let colon = texts.add(|out| out.push(b':'))?;
-        let value = texts.add(value)?;
-        self.entries.push(Entry {
-            start: name.start,
-            key: name.start + 1,
-            key_end: name.end.saturating_sub(1),
-            value: colon.end,
-            value_end: value.end,
-            end: value.end,
-            now: Now::AsWritten,
-        });
+        let Span { start, end } = texts.add(|out| {
+            name(out);
+            out.push(b':');
+            value(out);
+        })?;
+        self.entries.push(Entry { start, end });
         if let Some(index) = &mut self.index {
-            index.insert(meaning.to_vec(), Place::At(self.entries.len() - 1));
+            index.insert(self.entries.len() - 1, meaning);
         }
         Ok(())
     }
@@ -214,16 +254,9 @@ impl Container {
         value: Span,
     ) -> Result<(), EditError> {
         texts.spend(self.entries.len().saturating_sub(at))?;
-        let entry = Entry {
-            start: value.start,
-            key: value.start,
-            key_end: value.start,
-            value: value.start,
-            value_end: value.end,
-            end: value.end,
-            now: Now::AsWritten,
-        };
-        self.entries.insert(at.min(self.entries.len()), entry);
+        let Span { start, end } = value;
+        let at = at.min(self.entries.len());
+        self.entries.insert(at, Entry { start, end });
         Ok(())
     }
 
@@ -235,8 +268,8 @@ impl Container {
         meaning: &[u8],
     ) -> Result<(), EditError> {
         if self.object {
-            if let Some(entry) = self.entries.get_mut(at) {
-                entry.now = Now::Deleted;
+            if let Some(changed) = self.change(texts, at) {
+                changed.node = None;
             }
             if let Some(index) = &mut self.index {
                 index.remove(meaning);
@@ -246,18 +279,5 @@ impl Container {
             self.entries.remove(at);
         }
         Ok(())
-    }
-}
-
-impl Entry {
-    fn key<'t>(&self, texts: &'t Texts<'_>) -> &'t [u8] {
-        texts.get(Span {
-            start: self.key,
-            end: self.key_end,
-        })
-    }
-
-    pub(super) fn is_deleted(&self) -> bool {
-        matches!(self.now, Now::Deleted)
     }
 }

@@ -51,13 +51,13 @@ fn merge_into(
             (None, None) if value == b"null" => {}
             (Some(place), None) => {
                 let value = texts.add(|out| out.extend_from_slice(value))?;
-                object.set(place, value);
+                object.set(texts, place, value);
             }
             (None, None) => {
                 object.push(texts, &meaning, name, |out| out.extend_from_slice(value))?
             }
             (Some(place), Some(members)) => {
-                if let Some(node) = object.value(place) {
+                if let Some(node) = object.value(texts, place) {
                     merge_into(texts, node, patch, members)?;
                 }
             }

@@ -137,7 +137,7 @@ impl<'a> Change<'a> {
                 }
                 None => return Err(self.bad_path("what it leads through does not exist")),
             };
-            let value = container.value(place);
+            let value = container.value(texts, place);
             node = value.ok_or_else(|| self.bad_path("what it leads through does not exist"))?;
         }
         let container = self.open(node, texts)?;
@@ -156,7 +156,7 @@ impl<'a> Change<'a> {
         match (self.action, self.place(container, texts, last)?) {
             (Action::Set(value), Some(place)) => {
                 let value = texts.add(|out| out.extend_from_slice(value))?;
-                container.set(place, value);
+                container.set(texts, place, value);
                 Ok(())
             }
             (Action::Set(value), None) => {

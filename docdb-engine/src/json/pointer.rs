@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
-/// A pointer's reference tokens, `~0` and `~1` resolved. None for the root.
+use docdb_types::limits::JSON_DEPTH_MAX;
+
+/// A pointer's reference tokens, `~0` and `~1` resolved. None for the root; of a pointer that leads
+/// deeper than any document, only as many as tell so.
 #[derive(Debug, Clone)]
 pub(super) struct Pointer<'a>(Vec<Token<'a>>);
 
@@ -20,11 +23,17 @@ impl<'a> Pointer<'a> {
         if text.first() != Some(&b'/') {
             return Err("a path starts with '/'");
         }
+        // No document goes so deep, and a token takes many times the memory of its text.
+        const TOKENS_MAX: usize = JSON_DEPTH_MAX + 1;
         let tokens: Result<_, _> = match text {
-            Cow::Borrowed(text) => text.split(|&b| b == b'/').skip(1).map(token).collect(),
+            Cow::Borrowed(text) => {
+                let tokens = text.split(|&b| b == b'/').skip(1).map(token);
+                tokens.take(TOKENS_MAX).collect()
+            }
             Cow::Owned(text) => {
                 let tokens = text.split(|&b| b == b'/').skip(1).map(token);
                 tokens
+                    .take(TOKENS_MAX)
                     .map(|t| t.map(|t| Cow::Owned(t.into_owned())))
                     .collect()
             }
@@ -112,6 +121,19 @@ mod tests {
         }
         for text in ["a", "a/b", "/~", "/~2", "/a~/b", "#/a", " /a"] {
             assert!(Pointer::parse(text.as_bytes().into()).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_leads_deeper_than_any_document_is_not_kept() {
+        for text in ["/a".repeat(100_000), "/~0".repeat(100_000)] {
+            for text in [
+                Cow::Borrowed(text.as_bytes()),
+                text.as_bytes().to_vec().into(),
+            ] {
+                let pointer = Pointer::parse(text).expect("a pointer");
+                assert_eq!(pointer.depth(), docdb_types::limits::JSON_DEPTH_MAX + 1);
+            }
         }
     }
 

@@ -64,7 +64,8 @@ impl<'a> Texts<'a> {
         write(&mut self.added);
         let end = self.len();
         match (u32::try_from(start), u32::try_from(end)) {
-            (Ok(start), Ok(end)) => Ok(Span { start, end }),
+            // The last number stands for something else.
+            (Ok(start), Ok(end)) if end < u32::MAX => Ok(Span { start, end }),
             _ => Err(EditError::new(
                 ErrorKind::TooLarge,
                 "the patch adds more than 4 GiB",

@@ -56,20 +56,22 @@ fn render_node(texts: &Texts<'_>, node: &Node, out: &mut Vec<u8>) {
     };
     out.push(if container.object { b'{' } else { b'[' });
     let mut is_first = true;
-    for entry in container.entries.iter().filter(|e| !e.is_deleted()) {
+    for entry in &container.entries {
+        let now = container.now(*entry);
+        if let Now::Deleted = now {
+            continue;
+        }
         if !std::mem::take(&mut is_first) {
             out.push(b',');
         }
-        let stretch = |start, end| texts.get(Span { start, end });
-        match &entry.now {
-            Now::Changed(node) => {
-                out.extend_from_slice(stretch(entry.start, entry.value));
+        match now {
+            Now::AsWritten(span) => out.extend_from_slice(texts.get(span)),
+            Now::Changed(before, node, behind) => {
+                out.extend_from_slice(texts.get(before));
                 render_node(texts, node, out);
-                out.extend_from_slice(stretch(entry.value_end, entry.end));
+                out.extend_from_slice(texts.get(behind));
             }
-            Now::AsWritten | Now::Deleted => {
-                out.extend_from_slice(stretch(entry.start, entry.end));
-            }
+            Now::Deleted => {}
         }
     }
     out.extend_from_slice(texts.get(container.tail));

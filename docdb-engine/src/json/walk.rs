@@ -27,6 +27,18 @@ fn skip_string(text: &[u8], mut at: usize) -> usize {
     }
 }
 
+/// Where the string ends, of which `text` starts behind the opening quote: at the closing one.
+pub(super) fn end_of_string(text: &[u8]) -> usize {
+    skip_string(text, 0).saturating_sub(1)
+}
+
+/// Where the value of a member starts, of which `text` is all from behind the bracket or comma before it.
+pub(super) fn start_of_member_value(text: &[u8]) -> usize {
+    let behind = skip_string(text, skip_space(text, 0) + 1);
+    let colon = skip_space(text, behind);
+    skip_space(text, colon + 1)
+}
+
 /// Past the value that starts at `at`.
 #[inline]
 pub(super) fn skip_value(text: &[u8], at: usize) -> usize {

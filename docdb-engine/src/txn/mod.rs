@@ -50,6 +50,8 @@ pub struct Txn {
     reads: Option<ReadSet>,
     /// What of the database's memory budget it has taken, in bytes.
     charged_bytes: u64,
+    /// What of that the read set has yet to fill.
+    read_room_bytes: u64,
     end: Option<End>,
 }
 
@@ -95,6 +97,7 @@ impl Db {
             writes: WriteSet::default(),
             reads,
             charged_bytes: 0,
+            read_room_bytes: 0,
             end: None,
         })
     }

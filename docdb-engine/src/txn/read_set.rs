@@ -11,6 +11,8 @@ use crate::error::{Error, Result};
 pub(super) const POINT_BYTES: u64 = 32;
 pub(super) const RANGE_BYTES: u64 = 64;
 pub(super) const NAME_BYTES: u64 = 160;
+/// What one call notes at most: a name, and a document or a range.
+pub(super) const NOTE_BYTES_MAX: u64 = NAME_BYTES + RANGE_BYTES;
 
 /// Documents, ranges of ids, and names of collections, present or absent.
 #[derive(Debug)]
@@ -84,6 +86,11 @@ impl ReadSet {
         }
         self.names.insert(name.to_owned(), id);
         Ok(NAME_BYTES)
+    }
+
+    /// Whether nothing was read.
+    pub(super) fn is_empty(&self) -> bool {
+        self.points.is_empty() && self.ranges.len() == 0 && self.names.is_empty()
     }
 
     /// Adds the list of collections.

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use docdb_index::{Key, ReadMode};
-use docdb_types::ErrorKind;
+use docdb_types::{ErrorKind, limits};
 
+use super::read_set::NOTE_BYTES_MAX;
 use super::{ReadSet, Txn};
 use crate::body::Body;
 use crate::collections::Collection;
@@ -12,12 +13,16 @@ use crate::error::{Error, Result};
 use crate::ops::{CollectionInfo, Document, Ready};
 use crate::snapshot::now;
 
+/// A read set asks for memory in steps of this. The first is not asked for: a transaction that reads
+/// little does not wait.
+const READ_SET_STEP_BYTES: u64 = 4096;
+
 impl Txn {
     /// The document, as the transaction sees it. Its version is 0 if the transaction wrote it.
     ///
     /// # Errors
     /// `NotFound`, `CollectionNotFound`; `TransactionExpired`; `LimitExceeded` if the transaction is
-    /// serializable and has read too much; `Corrupt`, `Io`, `Closed`.
+    /// serializable and has read too much; `MemoryLimit`; `Corrupt`, `Io`, `Closed`.
     pub fn read(&mut self, collection: &str, id: u64) -> Result<Document> {
         now(self.document(collection, id, ReadMode::Blocking)?)
     }
@@ -32,6 +37,9 @@ impl Txn {
 
     fn document(&mut self, collection: &str, id: u64, mode: ReadMode) -> Result<Ready<Document>> {
         let _pin = self.pin()?;
+        if let Ready::WouldBlock = self.make_room_for_reads(mode)? {
+            return Ok(Ready::WouldBlock);
+        }
         let key = Key::new(self.collection(collection)?.id, id);
         let missing = || Error::document_missing(collection, id);
         if let Some(own) = self.writes.get(key) {
@@ -70,6 +78,7 @@ impl Txn {
 
     fn is_there(&mut self, collection: &str, id: u64, mode: ReadMode) -> Result<Ready<bool>> {
         let _pin = self.pin()?;
+        self.make_room_for_reads(ReadMode::Blocking)?;
         let key = Key::new(self.collection(collection)?.id, id);
         if let Some(own) = self.writes.get(key) {
             return Ok(Ready::Now(own.body.is_some()));
@@ -88,6 +97,7 @@ impl Txn {
     /// As [`Txn::read`], without `NotFound`.
     pub fn count(&mut self, collection: &str) -> Result<u64> {
         let _pin = self.pin()?;
+        self.make_room_for_reads(ReadMode::Blocking)?;
         let collection = self.collection(collection)?;
         let (from, to) = (0, u64::MAX);
         self.note_range(Key::new(collection.id, from), Key::new(collection.id, to))?;
@@ -102,6 +112,7 @@ impl Txn {
     /// As [`Txn::count`], without `CollectionNotFound`.
     pub fn collections(&mut self) -> Result<Vec<CollectionInfo>> {
         let _pin = self.pin()?;
+        self.make_room_for_reads(ReadMode::Blocking)?;
         self.note_range(Key::MIN, Key::MAX)?;
         if let Some(reads) = &mut self.reads {
             reads.add_all_names();
@@ -122,6 +133,10 @@ impl Txn {
             Err(error) if error.kind() == ErrorKind::CollectionNotFound => None,
             Err(_) => return found,
         };
+        if name.len() > limits::NAME_BYTES_MAX {
+            // There never will be one.
+            return found;
+        }
         self.note(|reads| reads.add_name(name, id))?;
         found
     }
@@ -138,8 +153,33 @@ impl Txn {
     fn note(&mut self, add: impl FnOnce(&mut ReadSet) -> Result<u64>) -> Result<()> {
         if let Some(reads) = &mut self.reads {
             let bytes = add(reads)?;
-            self.charge(bytes);
+            self.read_room_bytes = self.read_room_bytes.saturating_sub(bytes);
         }
         Ok(())
+    }
+
+    /// Takes memory for what a call may note. `WouldBlock` if that must be waited for and may not.
+    ///
+    /// # Errors
+    /// `MemoryLimit`.
+    pub(super) fn make_room_for_reads(&mut self, mode: ReadMode) -> Result<Ready<()>> {
+        if self.reads.is_none() || self.read_room_bytes >= NOTE_BYTES_MAX {
+            return Ok(Ready::Now(()));
+        }
+        if self.reads.as_ref().is_some_and(ReadSet::is_empty) {
+            self.charge(READ_SET_STEP_BYTES);
+        } else {
+            let inner = Arc::clone(self.inner());
+            let permit = match (inner.try_admit(READ_SET_STEP_BYTES), mode) {
+                (Some(permit), _) => permit,
+                (None, ReadMode::NoWait) => return Ok(Ready::WouldBlock),
+                (None, ReadMode::Blocking) => inner.admit(0, READ_SET_STEP_BYTES as usize)?,
+            };
+            // The transaction takes the memory over from the permit.
+            self.charge(READ_SET_STEP_BYTES);
+            drop(permit);
+        }
+        self.read_room_bytes += READ_SET_STEP_BYTES;
+        Ok(Ready::Now(()))
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use docdb_index::{Direction, Key};
+use docdb_index::{Direction, Key, ReadMode};
 use docdb_types::ErrorKind;
 
 use super::Txn;
@@ -40,6 +40,7 @@ impl Txn {
     /// `LimitExceeded`; `Closed`.
     pub fn scan(&mut self, request: &ScanRequest) -> Result<TxnScan> {
         let _pin = self.pin()?;
+        self.make_room_for_reads(ReadMode::Blocking)?;
         if request.cursor.is_some() {
             return Err(Error::new(
                 ErrorKind::InvalidArgument,
@@ -87,6 +88,7 @@ impl TxnScan {
             ));
         }
         let _pin = txn.pin()?;
+        txn.make_room_for_reads(ReadMode::Blocking)?;
         let (before, left_before) = (self.rest, self.left);
         let mut items = Vec::new();
         let mut bytes = 0;

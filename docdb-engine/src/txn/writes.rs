@@ -90,6 +90,7 @@ impl Txn {
 
     fn try_write(&mut self, op: &WriteOp<'_>) -> Result<u64> {
         let _pin = self.pin()?;
+        self.make_room_for_reads(ReadMode::Blocking)?;
         check(std::slice::from_ref(op))?;
         let collection = self.collection(op.collection)?;
         let body = (op.kind != WriteKind::Delete).then_some(op.body);
