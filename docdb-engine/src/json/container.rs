@@ -116,7 +116,7 @@ impl Container {
 
     /// The text of a member from its key's first byte on; `None` if it is deleted.
     #[inline]
-    fn from_key<'t>(&self, texts: &'t Texts<'_>, entry: Entry) -> Option<&'t [u8]> {
+    fn key_onwards<'t>(&self, texts: &'t Texts<'_>, entry: Entry) -> Option<&'t [u8]> {
         let span = match self.now(entry) {
             Now::AsWritten(span) | Now::Changed(span, ..) => span,
             Now::Deleted => return None,
@@ -142,7 +142,7 @@ impl Container {
             self.make_index(texts)?;
         }
         let is_it = |entry: &Entry| {
-            let key = self.from_key(texts, *entry);
+            let key = self.key_onwards(texts, *entry);
             key.is_some_and(|key| key::means(key, meaning))
         };
         let (first, second) = match &self.index {
@@ -176,7 +176,7 @@ impl Container {
         texts.spend(self.entries.len())?;
         let mut index = KeyIndex::with_capacity(self.entries.len());
         for (at, entry) in self.entries.iter().enumerate() {
-            if let Some(key) = self.from_key(texts, *entry) {
+            if let Some(key) = self.key_onwards(texts, *entry) {
                 let raw = key.get(..end_of_string(key)).unwrap_or_default();
                 index.add(at, &key::unescape(raw));
             }
