@@ -34,7 +34,7 @@ enum Restart {
     /// The power fails, now and then; any subset of what was not synced is left.
     PowerLoss(SimVfs),
     /// It is closed and opened.
-    Reopen(PathBuf, DbOptions),
+    Reopen(PathBuf, Box<DbOptions>),
 }
 
 /// A database from one opening to the next.
@@ -75,7 +75,7 @@ impl Engine {
     /// The same, closed and opened again between so many transactions.
     pub(crate) fn reopened(dir: &Path, options: &DbOptions, every: u64) -> Engine {
         let db = Db::open_with(dir, options.clone()).unwrap();
-        let restart = Restart::Reopen(dir.to_owned(), options.clone());
+        let restart = Restart::Reopen(dir.to_owned(), Box::new(options.clone()));
         Engine {
             restart_every: every,
             ..Engine::new(db, restart)
@@ -114,7 +114,7 @@ impl Engine {
             }
             Restart::Reopen(dir, options) => {
                 life.db.close()?;
-                let db = Db::open_with(dir, options.clone())?;
+                let db = Db::open_with(dir, DbOptions::clone(options))?;
                 (db, Restart::Reopen(dir.clone(), options.clone()))
             }
         };
