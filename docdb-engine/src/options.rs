@@ -118,7 +118,7 @@ impl Default for DbOptions {
             keep_segments: 2,
             bulk_bytes_min: 1 << 20,
             data_file_bytes_max: 256 << 20,
-            runs_max: 8,
+            runs_max: 6,
             compact_dead_share: 0.3,
             compact_dead_bytes_max: 100 << 20,
             compact_slice_bytes: 8 << 20,
