@@ -1,16 +1,17 @@
 //! The transactions and snapshots of a connection, and what waits for its turn in them.
 
+mod expiry;
+
 use std::collections::{HashMap, VecDeque};
-use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use docdb_ipc::{RequestId, Response, ViewRequest, WireError};
 use docdb_types::ErrorKind;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep};
 
-use crate::limits::{EXPIRED_KEPT_MAX, QUEUED_BYTES_MAX};
+use self::expiry::expired;
+use crate::limits::QUEUED_BYTES_MAX;
 use crate::view::{OpenSnapshot, OpenTransaction, OpenView};
 
 pub(super) struct Views {
@@ -353,72 +354,6 @@ impl Views {
         self.end(id);
     }
 
-    /// Ends what is over by now, and has the task woken when more is.
-    pub(super) fn poll_expired(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut progress = false;
-        while let Some(timer) = &mut self.timer {
-            let Poll::Ready(()) = timer.as_mut().poll(cx) else {
-                break;
-            };
-            let now = Instant::now();
-            self.timer = None;
-            let here =
-                |view: &View| matches!(view.place, Place::Transaction(_) | Place::Snapshot(_));
-            let views = self.views.iter().filter(|(_, view)| here(view));
-            let (over, left): (Vec<_>, Vec<_>) = views
-                .map(|(id, view)| (*id, view.end))
-                .partition(|(_, end)| *end <= now);
-            for (id, _) in over {
-                self.expire(id);
-                progress = true;
-            }
-            if let Some(next) = left.into_iter().map(|(_, end)| end).min() {
-                self.arm(next);
-            }
-        }
-        progress
-    }
-
-    /// Keeps nothing of a view but that it expired.
-    fn expire(&mut self, id: RequestId) {
-        let Some(view) = self.views.get_mut(&id) else {
-            return;
-        };
-        view.place = Place::Expired;
-        let is_transaction = view.is_transaction;
-        self.uncount(is_transaction);
-        self.ready.push_back(id);
-        self.expired.push_back(id);
-        if self.expired.len() > EXPIRED_KEPT_MAX
-            && let Some(oldest) = self.expired.pop_front()
-            && let Some(view) = self.views.get(&oldest)
-            && matches!(view.place, Place::Expired)
-        {
-            self.end(oldest);
-        }
-    }
-
-    /// Answers what was asked of a view that has expired. To roll it back or close it is granted.
-    fn pass_expired(&mut self, id: RequestId) {
-        while let Some(view) = self.views.get_mut(&id)
-            && let Some(queued) = view.queue.pop_front()
-        {
-            self.queued -= 1;
-            self.queued_bytes -= body_bytes(&queued.request);
-            let error = || Response::Error(expired(id, view.is_transaction));
-            let (answer, ends) = match (&queued.request, view.is_transaction) {
-                (ViewRequest::Rollback { .. }, true)
-                | (ViewRequest::CloseSnapshot { .. }, false) => (Response::Ok, true),
-                (ViewRequest::Commit { .. }, true) => (error(), true),
-                _ => (error(), false),
-            };
-            self.answered.push((queued.id, answer));
-            if ends {
-                self.end(id);
-            }
-        }
-    }
-
     fn refuse(&mut self, queue: VecDeque<Queued>, error: &WireError) {
         for queued in queue {
             self.queued -= 1;
@@ -433,17 +368,6 @@ impl Views {
             self.transactions -= 1;
         } else {
             self.snapshots -= 1;
-        }
-    }
-
-    /// Has the timer ring at that time or before.
-    fn arm(&mut self, end: Instant) {
-        if self
-            .timer
-            .as_ref()
-            .is_none_or(|timer| end < timer.deadline())
-        {
-            self.timer = Some(Box::pin(sleep_until(end)));
         }
     }
 }
@@ -465,16 +389,4 @@ fn body_bytes(request: &ViewRequest) -> usize {
 fn not_found(id: RequestId) -> WireError {
     let message = format!("no transaction or snapshot {id} is open on this connection");
     WireError::new(ErrorKind::TransactionNotFound, message)
-}
-
-fn expired(id: RequestId, is_transaction: bool) -> WireError {
-    if is_transaction {
-        let message = format!(
-            "the deadline of transaction {id} has passed; nothing was written, begin a new one"
-        );
-        WireError::new(ErrorKind::TransactionExpired, message)
-    } else {
-        let message = format!("snapshot {id} was not used for too long; take a new one");
-        WireError::new(ErrorKind::SnapshotTooOld, message)
-    }
 }
