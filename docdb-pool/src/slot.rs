@@ -123,7 +123,8 @@ impl OpenDb {
 }
 
 /// The use of an open database: it is not closed for being idle, nor to make room, while a handle
-/// is held. Hold one for the length of an operation, not for the length of a program. Cheap to
+/// is held. Hold one for the length of an operation, or as long as
+/// a transaction or snapshot of the database is open, not for the length of a program. Cheap to
 /// clone. After a drop of the database, or the close of the pool, its calls answer `Closed`.
 pub struct DbHandle(Arc<OpenDb>);
 

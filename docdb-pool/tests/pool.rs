@@ -11,7 +11,7 @@ use std::time::Duration;
 use common::{get, kind, names, put, recording, upsert};
 use docdb_pool::engine::vfs::RealVfs;
 use docdb_pool::engine::vfs::sim::SimVfs;
-use docdb_pool::engine::{DbOptions, ErrorKind, ScanRequest};
+use docdb_pool::engine::{DbOptions, ErrorKind, ScanRequest, TxnOptions};
 use docdb_pool::{Pool, PoolEvent, PoolOptions};
 
 fn real(dir: &Path, options: PoolOptions) -> Pool {
@@ -162,6 +162,14 @@ fn idle_databases_close_but_never_one_in_use() {
     drop(used);
     assert!(pool.close_database("used").unwrap());
     assert_eq!(get(&pool.database("idle").unwrap(), 1).unwrap(), "1");
+    // A transaction is open as long as its handle is held.
+    let db = pool.database("used").unwrap();
+    let mut txn = db.begin(&TxnOptions::default()).unwrap();
+    txn.upsert("_default", 1, b"2").unwrap();
+    assert!(!pool.close_database("used").unwrap());
+    txn.commit().wait().unwrap();
+    drop(db);
+    assert_eq!(get(&pool.database("used").unwrap(), 1).unwrap(), "2");
     let closed = events
         .lock()
         .iter()

@@ -103,6 +103,8 @@ fn own_writes_are_seen_by_oneself_and_by_others_after_the_commit() {
     let tx = begin(&mut client, "db");
     client.call(&write_in(tx, WriteOp::delete(COLL, 3)));
     assert_eq!(client.call(&rollback(tx)), Response::Ok);
+    // Whatever was committed before it is visible with it.
+    client.write("db", WriteOp::upsert(COLL, 4, "4"));
     assert_eq!(client.read("db", COLL, 3), "3");
 }
 

@@ -316,35 +316,6 @@ impl Connection {
         });
     }
 
-    /// Runs `work` in a transaction on a worker thread; both come back by `poll_done`.
-    fn job_in(
-        &mut self,
-        view: RequestId,
-        mut open: Box<OpenTransaction>,
-        id: RequestId,
-        work: impl FnOnce(&mut OpenTransaction) -> Outcome + Send + 'static,
-    ) {
-        self.jobs += 1;
-        let state = self.state.clone();
-        let done = self.done_sender.clone();
-        tokio::task::spawn_blocking(move || {
-            let worked = execute::contained(&state, move || {
-                let outcome = work(&mut open);
-                (outcome, open)
-            });
-            let (outcome, open) = match worked {
-                Ok((outcome, open)) => (outcome, Some(open)),
-                Err(error) => (Outcome::Response(convert::failed(&error)), None),
-            };
-            // The connection may have ended; then nobody waits for the answer.
-            let _ = done.send(Done {
-                id,
-                outcome,
-                back: Some((view, open)),
-            });
-        });
-    }
-
     fn poll_done(&mut self, cx: &mut Context<'_>) -> bool {
         let mut progress = false;
         while self.output.len() < OUTPUT_BYTES_MAX {

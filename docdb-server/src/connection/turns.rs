@@ -4,8 +4,8 @@
 use docdb_ipc::{RequestId, Response, ViewRequest, WireError};
 use docdb_types::ErrorKind;
 
-use super::Connection;
 use super::views::Turn;
+use super::{Connection, Done};
 use crate::convert;
 use crate::execute::{self, Outcome};
 use crate::limits::JOBS_MAX;
@@ -166,6 +166,35 @@ impl Connection {
             }),
             Err(error) => self.outcome(id, failed(&error)),
         }
+    }
+
+    /// Runs `work` in a transaction on a worker thread; both come back by `poll_done`.
+    pub(super) fn job_in(
+        &mut self,
+        view: RequestId,
+        mut open: Box<OpenTransaction>,
+        id: RequestId,
+        work: impl FnOnce(&mut OpenTransaction) -> Outcome + Send + 'static,
+    ) {
+        self.jobs += 1;
+        let state = self.state.clone();
+        let done = self.done_sender.clone();
+        tokio::task::spawn_blocking(move || {
+            let worked = execute::contained(&state, move || {
+                let outcome = work(&mut open);
+                (outcome, open)
+            });
+            let (outcome, open) = match worked {
+                Ok((outcome, open)) => (outcome, Some(open)),
+                Err(error) => (Outcome::Response(convert::failed(&error)), None),
+            };
+            // The connection may have ended; then nobody waits for the answer.
+            let _ = done.send(Done {
+                id,
+                outcome,
+                back: Some((view, open)),
+            });
+        });
     }
 
     /// Answers a request that is not begun. A breach of the protocol ends the connection.

@@ -1,16 +1,19 @@
 //! The transactions and snapshots of a connection, and what waits for its turn in them.
 
+mod expiry;
+mod queue;
+
 use std::collections::{HashMap, VecDeque};
-use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use docdb_ipc::{RequestId, Response, ViewRequest, WireError};
 use docdb_types::ErrorKind;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep};
 
-use crate::limits::{EXPIRED_KEPT_MAX, QUEUED_BYTES_MAX};
+use self::expiry::expired;
+pub(super) use self::queue::Turn;
+use crate::limits::QUEUED_BYTES_MAX;
 use crate::view::{OpenSnapshot, OpenTransaction, OpenView};
 
 pub(super) struct Views {
@@ -59,14 +62,6 @@ enum Place {
 struct Queued {
     id: RequestId,
     request: ViewRequest,
-}
-
-/// A request whose turn it is, with what it runs in.
-pub(super) struct Turn {
-    pub(super) view: RequestId,
-    pub(super) id: RequestId,
-    pub(super) request: ViewRequest,
-    pub(super) open: OpenView,
 }
 
 impl Views {
@@ -168,40 +163,6 @@ impl Views {
         }
     }
 
-    /// Puts a request behind those that wait for the same view.
-    pub(super) fn push(
-        &mut self,
-        view: RequestId,
-        id: RequestId,
-        request: ViewRequest,
-    ) -> Result<(), WireError> {
-        let Some(state) = self.views.get_mut(&view).filter(|view| !view.is_given_up) else {
-            return Err(not_found(view));
-        };
-        self.queued += 1;
-        self.queued_bytes += body_bytes(&request);
-        state.queue.push_back(Queued { id, request });
-        self.ready.push_back(view);
-        Ok(())
-    }
-
-    /// Takes back a request that waits; false if it does not.
-    pub(super) fn unqueue(&mut self, id: RequestId) -> bool {
-        if self.queued == 0 {
-            return false;
-        }
-        for view in self.views.values_mut() {
-            if let Some(at) = view.queue.iter().position(|queued| queued.id == id) {
-                if let Some(queued) = view.queue.remove(at) {
-                    self.queued -= 1;
-                    self.queued_bytes -= body_bytes(&queued.request);
-                }
-                return true;
-            }
-        }
-        false
-    }
-
     /// Whoever opened the view does not want it any more.
     pub(super) fn give_up(&mut self, id: RequestId) {
         let Some(view) = self.views.get_mut(&id) else {
@@ -214,94 +175,6 @@ impl Views {
                 self.refuse(queue, &not_found(id));
             }
             _ => self.end(id),
-        }
-    }
-
-    /// The next request whose turn it is. Scans of a transaction come before it: those that may go on
-    /// have taken the transaction by now.
-    pub(super) fn next_turn(&mut self) -> Option<Turn> {
-        for _ in 0..self.ready.len() {
-            let id = self.ready.pop_front()?;
-            let Some(view) = self.views.get_mut(&id) else {
-                continue;
-            };
-            if view.queue.is_empty() {
-                if self.ending && view.is_idle() {
-                    self.end_idle(id);
-                }
-                continue;
-            }
-            match &view.place {
-                // It comes back to `ready` when it is here.
-                Place::Opening | Place::Away => continue,
-                Place::Expired => {
-                    self.pass_expired(id);
-                    continue;
-                }
-                Place::Transaction(_) | Place::Snapshot(_) => {}
-            }
-            let Some(queued) = view.queue.pop_front() else {
-                continue;
-            };
-            self.queued -= 1;
-            self.queued_bytes -= body_bytes(&queued.request);
-            let open = match std::mem::replace(&mut view.place, Place::Away) {
-                Place::Transaction(open) => OpenView::Transaction(open),
-                Place::Snapshot(open) => {
-                    view.end = Instant::now() + self.snapshot_idle_max;
-                    view.place = Place::Snapshot(open.clone());
-                    self.ready.push_back(id);
-                    OpenView::Snapshot(open)
-                }
-                other => {
-                    view.place = other;
-                    continue;
-                }
-            };
-            let Queued { id: of, request } = queued;
-            return Some(Turn {
-                view: id,
-                id: of,
-                request,
-                open,
-            });
-        }
-        None
-    }
-
-    /// Takes a transaction for a step of a scan, if it is here.
-    pub(super) fn take(&mut self, id: RequestId) -> Option<Box<OpenTransaction>> {
-        let view = self.views.get_mut(&id)?;
-        match std::mem::replace(&mut view.place, Place::Away) {
-            Place::Transaction(open) => Some(open),
-            other => {
-                view.place = other;
-                None
-            }
-        }
-    }
-
-    /// Whether [`Views::take`] gives the transaction.
-    pub(super) fn is_here(&self, id: RequestId) -> bool {
-        let place = self.views.get(&id).map(|view| &view.place);
-        matches!(place, Some(Place::Transaction(_)))
-    }
-
-    /// A transaction comes back from its turn; `None`: it is lost with what failed.
-    pub(super) fn back(&mut self, id: RequestId, open: Option<Box<OpenTransaction>>) {
-        let Some(view) = self.views.get_mut(&id) else {
-            return;
-        };
-        let Some(open) = open else {
-            return self.end(id);
-        };
-        view.place = Place::Transaction(open);
-        if view.is_given_up {
-            self.end(id);
-        } else {
-            let end = view.end;
-            self.ready.push_back(id);
-            self.arm(end);
         }
     }
 
@@ -353,97 +226,11 @@ impl Views {
         self.end(id);
     }
 
-    /// Ends what is over by now, and has the task woken when more is.
-    pub(super) fn poll_expired(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut progress = false;
-        while let Some(timer) = &mut self.timer {
-            let Poll::Ready(()) = timer.as_mut().poll(cx) else {
-                break;
-            };
-            let now = Instant::now();
-            self.timer = None;
-            let here =
-                |view: &View| matches!(view.place, Place::Transaction(_) | Place::Snapshot(_));
-            let views = self.views.iter().filter(|(_, view)| here(view));
-            let (over, left): (Vec<_>, Vec<_>) = views
-                .map(|(id, view)| (*id, view.end))
-                .partition(|(_, end)| *end <= now);
-            for (id, _) in over {
-                self.expire(id);
-                progress = true;
-            }
-            if let Some(next) = left.into_iter().map(|(_, end)| end).min() {
-                self.arm(next);
-            }
-        }
-        progress
-    }
-
-    /// Keeps nothing of a view but that it expired.
-    fn expire(&mut self, id: RequestId) {
-        let Some(view) = self.views.get_mut(&id) else {
-            return;
-        };
-        view.place = Place::Expired;
-        let is_transaction = view.is_transaction;
-        self.uncount(is_transaction);
-        self.ready.push_back(id);
-        self.expired.push_back(id);
-        if self.expired.len() > EXPIRED_KEPT_MAX
-            && let Some(oldest) = self.expired.pop_front()
-            && let Some(view) = self.views.get(&oldest)
-            && matches!(view.place, Place::Expired)
-        {
-            self.end(oldest);
-        }
-    }
-
-    /// Answers what was asked of a view that has expired. To roll it back or close it is granted.
-    fn pass_expired(&mut self, id: RequestId) {
-        while let Some(view) = self.views.get_mut(&id)
-            && let Some(queued) = view.queue.pop_front()
-        {
-            self.queued -= 1;
-            self.queued_bytes -= body_bytes(&queued.request);
-            let error = || Response::Error(expired(id, view.is_transaction));
-            let (answer, ends) = match (&queued.request, view.is_transaction) {
-                (ViewRequest::Rollback { .. }, true)
-                | (ViewRequest::CloseSnapshot { .. }, false) => (Response::Ok, true),
-                (ViewRequest::Commit { .. }, true) => (error(), true),
-                _ => (error(), false),
-            };
-            self.answered.push((queued.id, answer));
-            if ends {
-                self.end(id);
-            }
-        }
-    }
-
-    fn refuse(&mut self, queue: VecDeque<Queued>, error: &WireError) {
-        for queued in queue {
-            self.queued -= 1;
-            self.queued_bytes -= body_bytes(&queued.request);
-            self.answered
-                .push((queued.id, Response::Error(error.clone())));
-        }
-    }
-
     fn uncount(&mut self, is_transaction: bool) {
         if is_transaction {
             self.transactions -= 1;
         } else {
             self.snapshots -= 1;
-        }
-    }
-
-    /// Has the timer ring at that time or before.
-    fn arm(&mut self, end: Instant) {
-        if self
-            .timer
-            .as_ref()
-            .is_none_or(|timer| end < timer.deadline())
-        {
-            self.timer = Some(Box::pin(sleep_until(end)));
         }
     }
 }
@@ -465,16 +252,4 @@ fn body_bytes(request: &ViewRequest) -> usize {
 fn not_found(id: RequestId) -> WireError {
     let message = format!("no transaction or snapshot {id} is open on this connection");
     WireError::new(ErrorKind::TransactionNotFound, message)
-}
-
-fn expired(id: RequestId, is_transaction: bool) -> WireError {
-    if is_transaction {
-        let message = format!(
-            "the deadline of transaction {id} has passed; nothing was written, begin a new one"
-        );
-        WireError::new(ErrorKind::TransactionExpired, message)
-    } else {
-        let message = format!("snapshot {id} was not used for too long; take a new one");
-        WireError::new(ErrorKind::SnapshotTooOld, message)
-    }
 }
