@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use ahash::AHashMap;
 use docdb_mvcc::{CommitTs, Horizon};
@@ -172,6 +172,8 @@ impl Counts {
 #[derive(Debug, Default)]
 pub(crate) struct Collections {
     map: RwLock<Arc<Map>>,
+    /// How many exist after everything installed.
+    live: AtomicUsize,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -206,6 +208,7 @@ impl Collections {
         }
         Collections {
             map: RwLock::new(Arc::new(map)),
+            live: AtomicUsize::new(entries.len()),
         }
     }
 
@@ -255,21 +258,19 @@ impl Collections {
 
     /// How many exist after everything installed.
     pub(crate) fn live(&self) -> usize {
-        self.map
-            .read()
-            .by_id
-            .values()
-            .filter(|c| c.dropped().is_none())
-            .count()
+        self.live.load(Ordering::Relaxed)
     }
 
     pub(crate) fn add(&self, collection: Collection) {
         Arc::make_mut(&mut *self.map.write()).add(Arc::new(collection));
+        self.live.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Marks a collection as dropped by commit `ts`.
     pub(crate) fn drop_at(&self, collection: &Collection, ts: CommitTs) {
-        collection.dropped.store(ts.0, Ordering::Release);
+        if collection.dropped.swap(ts.0, Ordering::AcqRel) == LIVE {
+            self.live.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     /// Forgets collections that were dropped at or below `oldest`: no snapshot sees them.
