@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use ahash::AHashMap;
 use docdb_mvcc::{CommitTs, Horizon};
@@ -18,6 +18,8 @@ use crate::manifest::CollectionEntry;
 const LIVE: u64 = u64::MAX;
 /// How many counts are not worth a look at each of them.
 const SWEEP_MIN: usize = 16;
+/// A horizon names only some of the readers. More counts than this are worth a look at all of them.
+const INEXACT_MAX: usize = 1024;
 
 #[derive(Debug)]
 pub(crate) struct Collection {
@@ -121,13 +123,15 @@ impl Collection {
         Some(id)
     }
 
-    /// Records what commit `ts` did. Entries that nobody needs go, as versions do.
+    /// Records what commit `ts` did. Entries that nobody needs go, as versions do; `readers` are asked
+    /// for when those are many.
     pub(crate) fn record(
         &self,
         ts: CommitTs,
         change: i64,
         highest_id: Option<u64>,
         horizon: &Horizon,
+        readers: impl FnOnce() -> Readers,
     ) {
         let mut counts = self.counts.lock();
         counts.highest_id = counts.highest_id.max(highest_id);
@@ -145,21 +149,39 @@ impl Collection {
             counts.history.pop_front();
         }
         if counts.history.len() >= counts.sweep_at {
-            counts.sweep(horizon);
+            counts.sweep(|start, end| horizon.needs(start, end));
+            if counts.history.len() > INEXACT_MAX {
+                let readers = readers();
+                counts.sweep(|start, end| readers.need(start, end));
+            }
         }
     }
 }
 
+/// All numbers that are read at.
+pub(crate) struct Readers {
+    /// From here on anybody may begin to read. Asked for before `held`.
+    pub(crate) visible: CommitTs,
+    /// Ascending.
+    pub(crate) held: Vec<CommitTs>,
+}
+
+impl Readers {
+    /// As [`Horizon::needs`].
+    fn need(&self, start: CommitTs, end: CommitTs) -> bool {
+        let next = self.held.partition_point(|ts| *ts < start);
+        self.visible < end || self.held.get(next).is_some_and(|ts| *ts < end)
+    }
+}
+
 impl Counts {
-    /// Drops the entries between the numbers that are read at.
-    fn sweep(&mut self, horizon: &Horizon) {
+    /// Drops the entries between the numbers that are read at. `needs`: whether somebody reads from
+    /// the first number on and below the second.
+    fn sweep(&mut self, needs: impl Fn(CommitTs, CommitTs) -> bool) {
         let mut kept = VecDeque::new();
         let mut next = self.history.iter().skip(1).map(|(at, _)| CommitTs(*at));
         for entry in &self.history {
-            if next
-                .next()
-                .is_none_or(|end| horizon.needs(CommitTs(entry.0), end))
-            {
+            if next.next().is_none_or(|end| needs(CommitTs(entry.0), end)) {
                 kept.push_back(*entry);
             }
         }
@@ -172,6 +194,8 @@ impl Counts {
 #[derive(Debug, Default)]
 pub(crate) struct Collections {
     map: RwLock<Arc<Map>>,
+    /// How many exist after everything installed.
+    live: AtomicUsize,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -206,6 +230,7 @@ impl Collections {
         }
         Collections {
             map: RwLock::new(Arc::new(map)),
+            live: AtomicUsize::new(entries.len()),
         }
     }
 
@@ -255,21 +280,19 @@ impl Collections {
 
     /// How many exist after everything installed.
     pub(crate) fn live(&self) -> usize {
-        self.map
-            .read()
-            .by_id
-            .values()
-            .filter(|c| c.dropped().is_none())
-            .count()
+        self.live.load(Ordering::Relaxed)
     }
 
     pub(crate) fn add(&self, collection: Collection) {
         Arc::make_mut(&mut *self.map.write()).add(Arc::new(collection));
+        self.live.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Marks a collection as dropped by commit `ts`.
     pub(crate) fn drop_at(&self, collection: &Collection, ts: CommitTs) {
-        collection.dropped.store(ts.0, Ordering::Release);
+        if collection.dropped.swap(ts.0, Ordering::AcqRel) == LIVE {
+            self.live.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     /// Forgets collections that were dropped at or below `oldest`: no snapshot sees them.
@@ -325,7 +348,7 @@ mod tests {
             }
             let change = if ts % 3 == 0 { -1 } else { 1 };
             let horizon = registry.horizon(|| CommitTs(ts - 1));
-            collection.record(CommitTs(ts), change, Some(ts), &horizon);
+            collection.record(CommitTs(ts), change, Some(ts), &horizon, || unreachable!());
             let kept = collection.counts.lock().history.len();
             assert!(kept <= 2 * SWEEP_MIN, "{kept} counts");
         }
@@ -336,5 +359,33 @@ mod tests {
             collection.installed().0,
             collection.count_at(CommitTs(5_000))
         );
+    }
+
+    /// A horizon says that all after the first of them is read.
+    #[test]
+    fn counts_between_more_readers_than_a_horizon_names_go() {
+        let registry = SnapshotRegistry::new();
+        let collection = Collection::new(1, "c".to_owned(), CommitTs(1));
+        let mut held = Vec::new();
+        for ts in 2..40_000 {
+            let visible = CommitTs(ts - 1);
+            if ts % 100 == 0 && held.len() < 300 {
+                let snapshot = registry.register(Duration::ZERO, || visible);
+                held.push((snapshot, collection.count_at(visible)));
+            }
+            let change = if ts % 3 == 0 { -1 } else { 1 };
+            let horizon = registry.horizon(|| visible);
+            let readers = || Readers {
+                visible,
+                held: registry.timestamps(),
+            };
+            collection.record(CommitTs(ts), change, Some(ts), &horizon, readers);
+            let kept = collection.counts.lock().history.len();
+            assert!(kept <= 2 * INEXACT_MAX, "{kept} counts");
+            assert_eq!(collection.count_at(CommitTs(ts)), collection.installed().0);
+        }
+        for (snapshot, count) in &held {
+            assert_eq!(collection.count_at(snapshot.ts()), *count);
+        }
     }
 }

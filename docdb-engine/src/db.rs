@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 
 use crate::caches::DocumentCache;
 use crate::checkpoint::Checkpointer;
-use crate::collections::Collections;
+use crate::collections::{Collections, Readers};
 use crate::commit::{BulkFile, EditQueues, Sequencer};
 use crate::driver::OwnThreads;
 use crate::error::{Error, Result};
@@ -142,6 +142,13 @@ impl Inner {
             return self.visible().into();
         }
         self.snapshots.horizon(|| self.visible())
+    }
+
+    /// As `horizon`, all of it.
+    pub(crate) fn readers(&self) -> Readers {
+        let visible = self.visible();
+        let held = self.snapshots.timestamps();
+        Readers { visible, held }
     }
 
     pub(crate) fn check_open(&self) -> Result<()> {

@@ -25,6 +25,7 @@ struct Inner {
     kind: ErrorKind,
     message: String,
     op_index: Option<usize>,
+    patch_op: Option<usize>,
     version: Option<u64>,
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
@@ -36,6 +37,7 @@ impl Error {
             kind,
             message: message.into(),
             op_index: None,
+            patch_op: None,
             version: None,
             source: None,
         }))
@@ -86,6 +88,12 @@ impl Error {
     /// The position in its commit of the operation that failed, from 0.
     pub fn op_index(&self) -> Option<usize> {
         self.0.op_index
+    }
+
+    /// The position in its patch of the change that was refused, from 0; `None` if it was not for one of
+    /// them.
+    pub fn patch_op(&self) -> Option<usize> {
+        self.0.patch_op
     }
 
     /// The version that was found, where that is why the operation failed; of a conflict the version
@@ -155,10 +163,10 @@ impl Error {
 
     /// A patch or merge that its document refuses.
     pub(crate) fn edit_refused(error: &EditError, collection: &str, id: u64) -> Error {
-        Error::new(
-            error.kind(),
-            format!("document {id} of collection {collection:?}: {error}"),
-        )
+        let message = format!("document {id} of collection {collection:?}: {error}");
+        let mut refused = Error::new(error.kind(), message);
+        refused.0.patch_op = error.op();
+        refused
     }
 
     pub(crate) fn collection_missing(name: &str) -> Error {

@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use crate::bulk_files::BulkFiles;
 use crate::caches::DocumentCache;
 use crate::checkpoint::{Checkpointer, find_kept};
-use crate::collections::{Collection, Collections};
+use crate::collections::{Collection, Collections, Readers};
 use crate::commit::{BulkFile, EditQueues, Sequencer};
 use crate::db::{Counters, Db, DocIndex, Inner};
 use crate::error::{Error, Result};
@@ -344,7 +344,11 @@ impl Replay {
                     // No snapshot is older than the end of the replay.
                     self.index
                         .install(Key::new(op.collection, op.id), ts, place, &ts.into());
-                    collection.record(ts, change, Some(op.id), &ts.into());
+                    let readers = || Readers {
+                        visible: ts,
+                        held: Vec::new(),
+                    };
+                    collection.record(ts, change, Some(op.id), &ts.into(), readers);
                 }
                 OpKind::CreateCollection => {
                     let name = std::str::from_utf8(op.body)

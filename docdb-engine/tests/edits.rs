@@ -11,7 +11,7 @@ use common::hooked::Hooked;
 use common::modes::in_every_mode;
 use common::{in_collection, kind, scan_all};
 use docdb_engine::{
-    Db, DbOptions, Durability, ErrorKind, ManualDriver, Precondition, WriteOp, limits,
+    Db, DbOptions, Durability, ErrorKind, ManualDriver, Precondition, TxnOptions, WriteOp, limits,
 };
 
 const C: &str = "_default";
@@ -104,7 +104,18 @@ fn what_a_document_refuses_changes_nothing() {
             1,
             br#"[{"op":"delete","path":"/a"},{"op":"delete","path":"/b"}]"#,
         )]);
-        let text = refused.unwrap_err().to_string();
+        let refused = refused.unwrap_err();
+        assert_eq!((refused.op_index(), refused.patch_op()), (Some(0), Some(1)));
+        let mut txn = bench.db().begin(&TxnOptions::default()).unwrap();
+        let in_txn = txn.patch(
+            C,
+            1,
+            br#"[{"op":"set","path":"/b","value":1},{"op":"set","path":"/b/c","value":1}]"#,
+        );
+        let in_txn = in_txn.unwrap_err();
+        drop(txn);
+        assert_eq!((in_txn.op_index(), in_txn.patch_op()), (None, Some(1)));
+        let text = refused.to_string();
         assert!(
             text.contains("document 1") && text.contains("operation 1"),
             "{text}"

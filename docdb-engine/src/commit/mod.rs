@@ -437,8 +437,9 @@ impl Inner {
                 _ => i64::from(!accepted.existed),
             };
             self.index.install(accepted.key, ts, place, &horizon);
-            plan.collection
-                .record(ts, change, Some(accepted.key.id), &horizon);
+            let id = Some(accepted.key.id);
+            let readers = || self.readers();
+            plan.collection.record(ts, change, id, &horizon, readers);
         }
         let keys = accepted.iter().map(|accepted| accepted.key);
         self.transactions.recent.note(ts, keys);
