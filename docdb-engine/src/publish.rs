@@ -107,6 +107,7 @@ impl Inner {
         match manifest::replace(self.vfs.as_ref(), &self.dir, &manifest) {
             Ok(()) => {
                 state.manifest = manifest;
+                state.is_pinned = true;
                 Ok(())
             }
             Err(ReplaceError::Abandoned(error)) => Err(error),
