@@ -144,6 +144,7 @@ impl Db {
             checkpointer: Mutex::new(Checkpointer::new(manifest, kept, is_pinned)),
             closed: AtomicBool::new(false),
             poisoned: OnceLock::new(),
+            dir_sync: Mutex::new(()),
             admitted_bytes: AtomicU64::new(0),
             scan_bytes: AtomicU64::new(0),
             logged_bytes: AtomicU64::new(logged_bytes),
