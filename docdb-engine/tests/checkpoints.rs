@@ -228,6 +228,43 @@ fn what_cannot_be_copied_is_said() {
     assert_eq!(copy(version, "/data/copy").unwrap().version, version);
 }
 
+/// A checkpoint that fails keeps no file from going.
+#[test]
+fn a_checkpoint_that_failed_pins_nothing() {
+    let mut failed = 0;
+    for step in 0..60 {
+        let vfs = disk();
+        let db = create_with(&vfs, keeping(2)).unwrap();
+        let put = |id, n, bytes| {
+            let body = common::workload::text(n, bytes);
+            let op = WriteOp::upsert("_default", id, body.as_bytes());
+            db.submit(&[op]).wait().unwrap();
+        };
+        // Large ones, of which most are dead by the first checkpoint.
+        for n in 0..8 {
+            put(n % 2, n, 5_000);
+        }
+        db.checkpoint().unwrap();
+        put(9, 9, 100);
+        fault_at(&vfs, vfs.op_count() + step, FaultKind::Os(28), false);
+        let outcome = db.checkpoint();
+        vfs.clear_faults();
+        if outcome.is_err() && !db.stats().poisoned {
+            failed += 1;
+        }
+        if db.stats().poisoned {
+            continue;
+        }
+        settle(&db).unwrap();
+        assert!(db.stats().compactions > 0);
+        db.close().unwrap();
+        let opened = open_with(&vfs, keeping(2)).unwrap();
+        let removed = &opened.recovery_report().removed;
+        assert_eq!(*removed, Vec::<String>::new(), "step {step}");
+    }
+    assert!(failed > 5, "{failed}");
+}
+
 /// The copy is there as a whole or not at all, the source stays, and the next attempt succeeds.
 #[test]
 fn a_copy_that_is_interrupted_leaves_nothing_or_all_of_it() {

@@ -179,6 +179,8 @@ impl Inner {
             // Which manifest stands is not known, so neither is what it names.
             return;
         }
+        // Also what was to be kept and is not.
+        self.pin_files(state);
         let manifest = &state.manifest;
         for name in state.created.drain(..) {
             let data = parse_data_file_name(&name);
