@@ -14,6 +14,7 @@ use docdb_types::ErrorKind;
 use docdb_vfs::{OpenMode, RealVfs, Vfs};
 use docdb_wal::{Lsn, ManualDriver, Wal, WalOptions};
 
+use crate::checkpoint::find_kept;
 use crate::create::{remove_building, target_of};
 use crate::error::{Error, Result};
 use crate::manifest::{self, Manifest, ReplaceError, kept};
@@ -52,8 +53,8 @@ pub struct CheckpointCopy {
 /// The checkpoints that the database in `dir` keeps, oldest first. The database may be open.
 ///
 /// # Errors
-/// `Corrupt` if there is no database or its newest manifest is damaged; earlier ones that are damaged
-/// are left out, as the database itself lets them go; `UnsupportedVersion`; `Io`.
+/// `Corrupt` if there is no database or its newest manifest is damaged; earlier ones that are damaged,
+/// or lack a file, are left out, as the database itself lets them go; `UnsupportedVersion`; `Io`.
 pub fn list(dir: impl AsRef<Path>) -> Result<Vec<KeptCheckpoint>> {
     list_with(&RealVfs::new(), dir.as_ref())
 }
@@ -64,15 +65,8 @@ pub fn list(dir: impl AsRef<Path>) -> Result<Vec<KeptCheckpoint>> {
 /// As [`list`].
 pub fn list_with(vfs: &dyn Vfs, dir: &Path) -> Result<Vec<KeptCheckpoint>> {
     let newest = manifest::read(vfs, dir)?;
-    let mut checkpoints = Vec::new();
-    for name in vfs.list(dir)? {
-        if let Some(version) = kept::parse(&name)
-            && version < newest.checkpoint_ts
-            && let Ok(manifest) = kept::read(vfs, dir, version)
-        {
-            checkpoints.push(describe(&manifest, false));
-        }
-    }
+    let earlier = find_kept(vfs, dir, &vfs.list(dir)?, &newest, usize::MAX)?;
+    let mut checkpoints: Vec<_> = earlier.iter().map(|m| describe(m, false)).collect();
     checkpoints.push(describe(&newest, true));
     Ok(checkpoints)
 }

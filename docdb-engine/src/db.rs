@@ -77,6 +77,8 @@ pub(crate) struct Inner {
     /// What ended the writing: a failed replacement of the manifest, so that the files on the device
     /// are in doubt, or a panic inside a commit.
     pub(crate) poisoned: OnceLock<Error>,
+    /// Held while the database's directory is synced; see [`Inner::sync_dir`].
+    pub(crate) dir_sync: Mutex<()>,
     /// Memory that commits under way have asked for, in bytes.
     pub(crate) admitted_bytes: AtomicU64,
     /// Memory that the windows of open scans take, in bytes.

@@ -12,7 +12,7 @@ use docdb_index::{
 use docdb_mvcc::{CommitTs, SnapshotRegistry};
 use docdb_types::ErrorKind;
 use docdb_vfs::{DirLock, Vfs};
-use docdb_wal::{FlushDriver, Lsn, Recovery, Replayed, WalOptions};
+use docdb_wal::{FlushDriver, Lsn, Recovery, Replayed, Wal, WalOptions};
 use parking_lot::Mutex;
 
 use crate::bulk_files::BulkFiles;
@@ -22,7 +22,7 @@ use crate::collections::{Collection, Collections, Readers};
 use crate::commit::{BulkFile, EditQueues, Sequencer};
 use crate::db::{Counters, Db, DocIndex, Inner};
 use crate::error::{Error, Result};
-use crate::manifest::{self, MANIFEST, MANIFEST_TEMPORARY, Manifest, kept};
+use crate::manifest::{self, MANIFEST, MANIFEST_TEMPORARY, Manifest, ReplaceError, kept};
 use crate::options::DbOptions;
 use crate::planted::{Bug, is_planted};
 use crate::pointer::DocPtr;
@@ -35,6 +35,8 @@ use crate::upkeep::Upkeep;
 
 /// The log's directory within that of its database.
 pub(crate) const WAL_DIR: &str = "wal";
+/// What a file takes on a disk is a multiple of this.
+const BLOCK_BYTES: u64 = 4096;
 
 impl Db {
     /// Opens the database in `dir`. Starts no thread: `driver` is told when the log wants flushing,
@@ -81,22 +83,27 @@ impl Db {
         let names = vfs.list(dir)?;
         let kept_max = options.keep_checkpoints.saturating_sub(1);
         let kept = find_kept(vfs.as_ref(), dir, &names, &manifest, kept_max)?;
-        let files = Files::classify(names, &manifest, &kept, &bulk_files);
+        let mut files = Files::classify(names, &manifest, &kept, &bulk_files);
         // Judged: from here on files change. What was read may be as fresh as a rename that a killed
         // process did not live to sync: the database's own name, or the manifest. Nothing that builds
         // on them may outlive them: neither new commits, nor the removal of what the manifest before
         // this one names.
-        if !is_planted(Bug::NamesNotPinned) {
+        let is_planted = is_planted(Bug::NamesNotPinned);
+        if !is_planted {
             vfs.sync_dir(&parent(dir))?;
             vfs.sync_dir(dir)?;
         }
-        files.remove_leftovers(vfs.as_ref(), dir)?;
+        files.remove_unnamed(vfs.as_ref(), dir, &manifest)?;
         let (wal, wal_report) = verdict.act(driver)?;
-        wal.retire_below(Lsn(manifest.checkpoint_ts + 1))?;
+        let is_pinned = is_planted || pin(vfs.as_ref(), dir, &manifest, &wal)?;
+        if is_pinned {
+            files.remove_leftovers(vfs.as_ref(), dir)?;
+            wal.retire_below(Lsn(manifest.checkpoint_ts + 1))?;
+        }
         let report = RecoveryReport {
             checkpoint_version: manifest.checkpoint_ts,
             commits: replay.commits,
-            removed: files.leftovers,
+            removed: files.removed,
             foreign: files.foreign,
             files_time,
             total_time: vfs.now().saturating_sub(started),
@@ -134,9 +141,10 @@ impl Db {
             bulk: Mutex::new(BulkFile::default()),
             edit_queues: EditQueues::default(),
             sequencer: Mutex::new(Sequencer::new(replay.next_collection, bulk_files)),
-            checkpointer: Mutex::new(Checkpointer::new(manifest, kept)),
+            checkpointer: Mutex::new(Checkpointer::new(manifest, kept, is_pinned)),
             closed: AtomicBool::new(false),
             poisoned: OnceLock::new(),
+            dir_sync: Mutex::new(()),
             admitted_bytes: AtomicU64::new(0),
             scan_bytes: AtomicU64::new(0),
             logged_bytes: AtomicU64::new(logged_bytes),
@@ -234,11 +242,29 @@ pub(crate) fn must_exist(vfs: &dyn Vfs, path: &Path, named_by: &str) -> Result<(
     ))
 }
 
+/// Makes the manifest that was read durable, by writing it anew. A sync alone is not enough: after one
+/// that failed in the process before, the kernel may count a rename as synced that never will be, and
+/// no later sync writes it. On a full disk the log lends the space; false if that is too little.
+fn pin(vfs: &dyn Vfs, dir: &Path, manifest: &Manifest, wal: &Wal) -> Result<bool> {
+    let replace = || match manifest::replace(vfs, dir, manifest) {
+        Ok(()) => Ok(true),
+        Err(ReplaceError::Abandoned(error)) if error.kind() == ErrorKind::DiskFull => Ok(false),
+        Err(ReplaceError::Abandoned(error) | ReplaceError::Final(error)) => Err(error),
+    };
+    if replace()? {
+        return Ok(true);
+    }
+    let bytes = (manifest.encode().len() as u64).next_multiple_of(BLOCK_BYTES);
+    wal.lend_space(bytes, replace)?
+}
+
 /// What stands in the directory beside what the manifest names.
 struct Files {
     /// Files of interrupted checkpoints: ours by name, and in no manifest.
     leftovers: Vec<String>,
     foreign: Vec<String>,
+    /// Those of the leftovers that were removed.
+    removed: Vec<String>,
 }
 
 impl Files {
@@ -261,6 +287,7 @@ impl Files {
         let mut files = Files {
             leftovers: Vec::new(),
             foreign: Vec::new(),
+            removed: Vec::new(),
         };
         for name in names {
             if name == MANIFEST || name == WAL_DIR {
@@ -283,20 +310,39 @@ impl Files {
         files
     }
 
-    fn remove_leftovers(&self, vfs: &dyn Vfs, dir: &Path) -> Result<()> {
+    /// Removes what neither this manifest nor the one before it can name: it is newer than both, or was
+    /// to become a manifest.
+    fn remove_unnamed(&mut self, vfs: &dyn Vfs, dir: &Path, manifest: &Manifest) -> Result<()> {
+        let is_unnamed = |name: &mut String| {
+            name == MANIFEST_TEMPORARY
+                || kept::is_temporary(name)
+                || parse_data_file_name(name).is_some_and(|n| n >= manifest.next_data_file)
+                || parse_run_file_name(name).is_some_and(|n| n >= manifest.next_run)
+        };
+        let unnamed: Vec<String> = self.leftovers.extract_if(.., is_unnamed).collect();
+        for name in &unnamed {
+            vfs.remove_file(&dir.join(name))?;
+        }
+        if !unnamed.is_empty() {
+            vfs.sync_dir(dir)?;
+        }
+        self.removed.extend(unnamed);
+        Ok(())
+    }
+
+    /// Removes the rest.
+    fn remove_leftovers(&mut self, vfs: &dyn Vfs, dir: &Path) -> Result<()> {
         // A manifest goes before what it names.
-        let is_manifest = |name: &&String| kept::parse(name).is_some();
-        for name in self.leftovers.iter().filter(is_manifest) {
-            vfs.remove_file(&dir.join(name))?;
-        }
-        if self.leftovers.iter().any(|name| is_manifest(&name)) {
-            vfs.sync_dir(dir)?;
-        }
-        for name in self.leftovers.iter().filter(|name| !is_manifest(name)) {
-            vfs.remove_file(&dir.join(name))?;
-        }
-        if !self.leftovers.is_empty() {
-            vfs.sync_dir(dir)?;
+        let is_manifest = |name: &mut String| kept::parse(name).is_some();
+        let manifests: Vec<String> = self.leftovers.extract_if(.., is_manifest).collect();
+        for names in [manifests, std::mem::take(&mut self.leftovers)] {
+            for name in &names {
+                vfs.remove_file(&dir.join(name))?;
+            }
+            if !names.is_empty() {
+                vfs.sync_dir(dir)?;
+            }
+            self.removed.extend(names);
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use docdb_datafile::{DataFile, DataFileWriter, FileIdentity, data_file_name};
 use docdb_index::{Run, RunIdentity, RunWriter};
 use docdb_vfs::Vfs;
+use parking_lot::MutexGuard;
 
 use crate::checkpoint::Checkpointer;
 use crate::db::{Inner, poisoned};
@@ -104,13 +105,35 @@ impl Inner {
         // Also numbers that went to files which no manifest names yet.
         manifest.next_data_file = self.next_data_file.load(Ordering::Relaxed);
         manifest.next_run = state.manifest.next_run;
+        let _turn = self.turn_to_sync_dir()?;
         match manifest::replace(self.vfs.as_ref(), &self.dir, &manifest) {
             Ok(()) => {
                 state.manifest = manifest;
+                state.is_pinned = true;
                 Ok(())
             }
             Err(ReplaceError::Abandoned(error)) => Err(error),
             Err(ReplaceError::Final(error)) => Err(self.poison(error)),
+        }
+    }
+
+    /// Makes the names in the database's directory durable.
+    ///
+    /// A failure is final: it may have lost every name that was not synced yet, also those that others
+    /// had just made, and a later sync succeeds without having written them. So nobody's sync counts
+    /// once one has failed, and one is made at a time, so that none succeeds before that is known.
+    pub(crate) fn sync_dir(&self) -> Result<()> {
+        let _turn = self.turn_to_sync_dir()?;
+        let synced = self.vfs.sync_dir(&self.dir);
+        synced.map_err(|error| self.poison(error.into()))
+    }
+
+    /// The right to sync the directory; to be held until a failure has poisoned the database.
+    pub(crate) fn turn_to_sync_dir(&self) -> Result<MutexGuard<'_, ()>> {
+        let turn = self.dir_sync.lock();
+        match self.poisoned.get() {
+            Some(cause) => Err(poisoned(cause)),
+            None => Ok(turn),
         }
     }
 

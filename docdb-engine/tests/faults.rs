@@ -155,6 +155,95 @@ fn a_failed_flush_poisons_and_reads_go_on() {
     }
 }
 
+/// A failed sync may leave names that are there until the power goes, and that no later sync writes.
+/// Whoever opens the database after the process that saw the failure must not build on them, even if
+/// the disk is so full that the manifest cannot be written anew.
+#[test]
+fn what_a_failed_sync_left_behind_is_not_built_on() {
+    for is_full in [false, true] {
+        let mut opened = 0;
+        for workload in WORKLOADS {
+            let whole = disk();
+            let first = whole.op_count();
+            workload(&whole, &mut Promise::default()).unwrap();
+            for at_op in first..whole.op_count() {
+                let vfs = disk();
+                fault_at(&vfs, at_op, FaultKind::Os(EIO), false);
+                let mut promise = Promise::default();
+                let _ = workload(&vfs, &mut promise);
+                vfs.clear_faults();
+                if promise.created {
+                    let vfs = vfs.fork_crash(&CrashPolicy::Kill);
+                    opened_after(&vfs, &promise, is_full)
+                        .unwrap_or_else(|what| panic!("at {at_op}, full {is_full}: {what}"));
+                    opened += 1;
+                }
+            }
+        }
+        assert!(opened > 300, "{opened}");
+    }
+}
+
+fn opened_after(vfs: &SimVfs, promise: &Promise, is_full: bool) -> Result<(), String> {
+    if is_full {
+        vfs.set_capacity_bytes(Some(vfs.used_bytes()));
+    }
+    let db = match open(vfs) {
+        // A crash inside an opening has left too little for the next one.
+        Err(error) if is_full && error.kind() == ErrorKind::DiskFull => {
+            vfs.set_capacity_bytes(None);
+            open(vfs)
+        }
+        opened => opened,
+    };
+    let db = db.map_err(|e| e.to_string())?;
+    let shown = dump(&db)?;
+    promise.matching(&shown)?;
+    let is_kept = |what: &str| {
+        let image = vfs.fork_crash(&CrashPolicy::KeepNone);
+        image.set_capacity_bytes(None);
+        let left = open(&image);
+        let left = dump(&left.map_err(|e| format!("{what}: {e}"))?)?;
+        if left != shown {
+            return Err(format!("{what}: {shown:?}, then {left:?}"));
+        }
+        Ok(())
+    };
+    is_kept("opened")?;
+    let _ = db.checkpoint();
+    is_kept("a checkpoint was tried")?;
+    vfs.set_capacity_bytes(None);
+    db.checkpoint().map_err(|e| e.to_string())?;
+    is_kept("a checkpoint was taken")?;
+    db.compact().map_err(|e| e.to_string())?;
+    is_kept("compacted")
+}
+
+/// The log lends the space for it.
+#[test]
+fn on_a_full_disk_the_manifest_is_written_anew_all_the_same() {
+    let mut vfs = disk();
+    let mut promise = Promise::default();
+    let db = prepared(&vfs, &mut promise);
+    db.checkpoint().unwrap();
+    db.close().unwrap();
+    for _ in 0..4 {
+        vfs = vfs.fork_crash(&CrashPolicy::KeepNone);
+        vfs.set_capacity_bytes(Some(vfs.used_bytes()));
+        let before = vfs.op_count();
+        let db = open(&vfs).unwrap();
+        assert!(vfs.op_count() > before);
+        let names = docdb_engine::vfs::Vfs::list(&vfs, common::dir()).unwrap();
+        assert!(!names.contains(&"MANIFEST.tmp".to_owned()), "{names:?}");
+        assert_eq!(
+            db.wal().stats().segments,
+            1,
+            "what is not needed is retired"
+        );
+        assert_eq!(dump(&db), Ok(promise.last().visible()));
+    }
+}
+
 /// What becomes of a checkpoint, operation by operation, until none fails any more.
 #[test]
 fn a_failed_checkpoint_is_poison_or_starts_over() {

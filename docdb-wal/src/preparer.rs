@@ -242,6 +242,23 @@ impl Preparer {
         outcome
     }
 
+    /// Gives up so much of what is set aside while `use_it` runs, then sets it aside again as far as
+    /// there is space.
+    pub(crate) fn lend<T>(
+        &mut self,
+        home: &Home,
+        bytes: u64,
+        use_it: impl FnOnce() -> T,
+    ) -> Result<T> {
+        let vfs = home.vfs.as_ref();
+        let wanted = self.reserve.bytes();
+        let left = wanted.saturating_sub(bytes);
+        self.reserve.shrink(vfs, &home.dir, left)?;
+        let outcome = use_it();
+        self.reserve.grow_if_possible(vfs, &home.dir, wanted)?;
+        Ok(outcome)
+    }
+
     /// Removes what is prepared or kept for reuse, and keeps no more set aside than the next opening
     /// needs, which begins a segment of `opening_bytes`. For a log that is at its end: an error is of
     /// no consequence.

@@ -233,6 +233,17 @@ impl Wal {
         }
     }
 
+    /// Runs `use_it` with `bytes` more space on the disk, 16 KiB at most: a log sets space aside for its
+    /// next recovery, and lends of it. For a caller on a full disk who replaces a small file of its own
+    /// by another, which gives back as much as it takes.
+    ///
+    /// # Errors
+    /// [`WalError::Io`](crate::WalError::Io): `use_it` may or may not have run.
+    pub fn lend_space<T>(&self, bytes: u64, use_it: impl FnOnce() -> T) -> Result<T> {
+        let bytes = bytes.min(crate::segment::SEGMENT_BYTES_LEAST);
+        self.log.lend_space(bytes, use_it)
+    }
+
     /// Removes segments in which every record is below `lsn`, oldest first, except for the
     /// [`keep_segments`](WalOptions::keep_segments) newest of them. Some of their files are kept for
     /// the next segments, see [`recycle_segments`](WalOptions::recycle_segments). Returns how many

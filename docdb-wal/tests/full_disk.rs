@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use common::{Entry, Promise, append, append_and_wait, dir, disk, open_with, policies};
 use docdb_wal::vfs::sim::{CrashPolicy, Fault, FaultKind, SimVfs};
+use docdb_wal::vfs::{OpenMode, Vfs};
 use docdb_wal::{Durability, Lsn, ManualDriver, Result, Wal, WalOptions};
 
 fn options(durability: Durability) -> WalOptions {
@@ -172,4 +173,39 @@ fn what_is_set_aside_follows_the_largest_segment_in_use() {
     let opened = common::open(&vfs).unwrap();
     assert_eq!(opened.wal.stats().reserved_bytes, (16 << 10) + more);
     assert!(opened.report.foreign.is_empty());
+}
+
+/// What is set aside for the next recovery can be borrowed on a full disk, and comes back.
+#[test]
+fn space_is_lent_and_taken_back() {
+    let vfs = disk();
+    let shared = Arc::new(vfs.clone());
+    let wal = Wal::create(
+        shared,
+        dir(),
+        options(Durability::Full),
+        Arc::new(ManualDriver),
+    )
+    .unwrap();
+    let path = dir().with_file_name("beside");
+    let write = || -> docdb_wal::vfs::Result<()> {
+        let file = vfs.open(&path, OpenMode::CreateNew);
+        let file = file.or_else(|_| vfs.open(&path, OpenMode::ReadWrite))?;
+        file.write_all_at(&[1; 4096], 0)
+    };
+    let full = vfs.used_bytes();
+    vfs.set_capacity_bytes(Some(full));
+    assert!(write().is_err());
+    let replaced = wal.lend_space(4096, || {
+        write()?;
+        assert_eq!(vfs.used_bytes(), full);
+        vfs.remove_file(&path)
+    });
+    replaced.unwrap().unwrap();
+    assert_eq!(vfs.used_bytes(), full, "it is set aside again");
+    // What is not given back is missing from what is set aside, and only from that.
+    wal.lend_space(4096, write).unwrap().unwrap();
+    assert_eq!(vfs.used_bytes(), full);
+    let needed = wal.lend_space(u64::MAX, || full - vfs.used_bytes());
+    assert_eq!(needed.unwrap(), 16 << 10, "no more is lent");
 }

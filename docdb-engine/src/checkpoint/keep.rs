@@ -33,6 +33,7 @@ impl Inner {
         if self.kept_max() == 0 || manifest.checkpoint_ts == 0 {
             return Ok(None);
         }
+        let _turn = self.turn_to_sync_dir()?;
         match kept::write(self.vfs.as_ref(), &self.dir, manifest) {
             Ok(()) => {
                 // Before the manifest does without them.
@@ -55,7 +56,7 @@ impl Inner {
             }
             // What it names is gone after its name only.
             if !is_planted(Bug::KeptFilesGoneEarly) {
-                vfs.sync_dir(&self.dir).map_err(|e| self.poison(e.into()))?;
+                self.sync_dir()?;
             }
             let gone = state.kept.remove(0);
             self.pin_files(state);

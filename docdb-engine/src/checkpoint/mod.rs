@@ -54,6 +54,9 @@ pub(crate) struct Checkpointer {
     created: Vec<String>,
     /// Those of earlier checkpoints that are kept, oldest first.
     pub(crate) kept: Vec<Manifest>,
+    /// The manifest is known to be durable. If it is not, what the one before it needs stays: its
+    /// files, and the log.
+    pub(crate) is_pinned: bool,
     /// The last checkpoint was taken, or tried, by the close.
     pub(crate) is_closed: bool,
 }
@@ -93,10 +96,11 @@ pub struct CheckpointReport {
 }
 
 impl Checkpointer {
-    pub(crate) fn new(manifest: Manifest, kept: Vec<Manifest>) -> Checkpointer {
+    pub(crate) fn new(manifest: Manifest, kept: Vec<Manifest>, is_pinned: bool) -> Checkpointer {
         Checkpointer {
             manifest,
             kept,
+            is_pinned,
             writer: None,
             pending: None,
             data_file_in_doubt: false,
@@ -175,6 +179,8 @@ impl Inner {
             // Which manifest stands is not known, so neither is what it names.
             return;
         }
+        // Also what was to be kept and is not.
+        self.pin_files(state);
         let manifest = &state.manifest;
         for name in state.created.drain(..) {
             let data = parse_data_file_name(&name);
@@ -220,6 +226,9 @@ impl Inner {
             ..Default::default()
         };
         if unchanged {
+            if !state.is_pinned {
+                self.replace_manifest(state, state.manifest.clone())?;
+            }
             self.documents.supersede(&frozen);
             self.index.publish(None, pending.ts)?;
             state.pending = None;

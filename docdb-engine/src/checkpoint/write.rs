@@ -144,7 +144,7 @@ impl Inner {
         if let Some(writer) = run {
             written.run = Some(self.finish_run(writer)?);
         }
-        self.vfs.sync_dir(&self.dir)?;
+        self.sync_dir()?;
         Ok(written)
     }
 

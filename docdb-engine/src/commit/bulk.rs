@@ -188,7 +188,7 @@ impl Inner {
         }
         let entry = entry_of(writer)?;
         if is_new {
-            self.vfs.sync_dir(&self.dir)?;
+            self.sync_dir()?;
         }
         Ok((entry, pointers, self.open_if_new(&entry)?))
     }

@@ -243,7 +243,7 @@ impl Inner {
         {
             let entry = entry_of(writer)?;
             output = Some((entry, self.open_if_new(&entry)?));
-            self.vfs.sync_dir(&self.dir)?;
+            self.sync_dir()?;
         }
         let mut state = self.checkpointer.lock();
         self.check_publishable()?;
@@ -351,7 +351,7 @@ impl Inner {
             writer.push(moved.key, moved.ts, Some(DocPtr(moved.to)))?;
         }
         let finished = self.finish_run(writer)?;
-        self.vfs.sync_dir(&self.dir)?;
+        self.sync_dir()?;
         Ok(finished)
     }
 

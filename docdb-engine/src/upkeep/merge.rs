@@ -146,7 +146,7 @@ impl Inner {
             self.vfs.remove_file(&job.path)?;
             None
         };
-        self.vfs.sync_dir(&self.dir)?;
+        self.sync_dir()?;
         let old: Vec<u64> = job.inputs.iter().map(|run| run.identity().number).collect();
 
         let mut state = self.checkpointer.lock();

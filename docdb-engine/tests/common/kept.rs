@@ -110,6 +110,22 @@ fn remove_copy(vfs: &SimVfs, version: u64) -> docdb_engine::vfs::Result<()> {
     vfs.remove_dir(&copy_dir(version))
 }
 
+/// Every manifest of an earlier checkpoint that stands is listed: it is whole and has its files.
+fn nothing_lacks_a_file(vfs: &SimVfs) -> Finding<()> {
+    let listed = checkpoints::list_with(vfs, dir()).map_err(|e| format!("no list: {e}"))?;
+    let listed: Vec<u64> = listed.iter().map(|kept| kept.version).collect();
+    for name in vfs.list(dir()).map_err(|e| e.to_string())? {
+        let version = name.strip_prefix("MANIFEST-").and_then(|v| v.parse().ok());
+        let is_earlier = |version: &u64| Some(version) < listed.last();
+        if let Some(version) = version.filter(is_earlier)
+            && !listed.contains(&version)
+        {
+            return Err(format!("{version} lacks a file"));
+        }
+    }
+    Ok(())
+}
+
 /// Loses power at every operation; how many different disks were looked at.
 pub(crate) fn crash_everywhere() -> Finding<usize> {
     let whole = disk();
@@ -128,7 +144,8 @@ pub(crate) fn crash_everywhere() -> Finding<usize> {
             {
                 continue;
             }
-            let kept = check_kept(&image, &shown)
+            let kept = nothing_lacks_a_file(&image)
+                .and_then(|()| check_kept(&image, &shown))
                 .map_err(|what| format!("at operation {at_op}, {policy:?}: {what}"))?;
             most = most.max(kept);
         }

@@ -49,6 +49,11 @@ impl Log {
         outcome.map(|()| state)
     }
 
+    /// See [`Wal::lend_space`](crate::Wal::lend_space).
+    pub(crate) fn lend_space<T>(&self, bytes: u64, use_it: impl FnOnce() -> T) -> Result<T> {
+        self.preparer.lock().lend(&self.home, bytes, use_it)
+    }
+
     /// Lets appends count on the prepared segment, unless a rotation has claimed it. Called with the
     /// preparer locked, so that it never speaks of a segment that has been taken away.
     fn publish_spare(&self, preparer: &Preparer) -> MutexGuard<'_, State> {
