@@ -536,6 +536,8 @@ fn read_sets_count_as_memory() {
     // It cannot be told now, and may not wait.
     let ready = txn.read_nowait(C, asked + 1).unwrap();
     assert!(matches!(ready, docdb_engine::Ready::WouldBlock));
+    let ready = txn.exists_nowait(C, asked + 1).unwrap();
+    assert_eq!(ready, docdb_engine::Ready::WouldBlock);
     drop(txn);
     few.create(C, 1, b"1").unwrap();
     commit(few).unwrap();

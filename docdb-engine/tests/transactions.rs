@@ -873,6 +873,12 @@ fn the_answer_can_wait_for_more_than_the_mode_does() {
     commit(txn).unwrap();
     let image = vfs.fork_crash(&CrashPolicy::KeepNone);
     assert_eq!(get(&open(&image).unwrap(), 1), "1");
+    // Asked for at the end.
+    let mut txn = begin(&db);
+    txn.upsert(C, 1, b"2").unwrap();
+    txn.commit_as(Durability::Full).wait().unwrap();
+    let image = vfs.fork_crash(&CrashPolicy::KeepNone);
+    assert_eq!(get(&open(&image).unwrap(), 1), "2");
 }
 
 /// Large and small ones, cut by a power loss at every operation on the disk.

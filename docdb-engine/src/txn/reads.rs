@@ -78,7 +78,9 @@ impl Txn {
 
     fn is_there(&mut self, collection: &str, id: u64, mode: ReadMode) -> Result<Ready<bool>> {
         let _pin = self.pin()?;
-        self.make_room_for_reads(ReadMode::Blocking)?;
+        if let Ready::WouldBlock = self.make_room_for_reads(mode)? {
+            return Ok(Ready::WouldBlock);
+        }
         let key = Key::new(self.collection(collection)?.id, id);
         if let Some(own) = self.writes.get(key) {
             return Ok(Ready::Now(own.body.is_some()));
