@@ -115,11 +115,19 @@ impl Collection {
     /// Takes the next id for a transaction, above what it has written itself: nobody else gets it, also
     /// if that is rolled back. `None` if there are no ids left. To be called under the sequencer, so
     /// that it is not given to an insert that is being sequenced.
+    ///
+    /// Above a higher id that only the transaction itself has written nothing is reserved: who comes to
+    /// ids up there has written that one, too, so that one of the two loses anyway. A transaction that
+    /// is rolled back does not use up the ids below what it named.
     pub(crate) fn reserve_id(&self, own_highest: Option<u64>) -> Option<u64> {
         let mut counts = self.counts.lock();
-        let highest = counts.highest_id.max(counts.reserved_id).max(own_highest);
-        let id = highest.map_or(Some(1), |id| id.checked_add(1))?;
-        counts.reserved_id = Some(id);
+        let taken = counts.highest_id.max(counts.reserved_id);
+        let id = taken
+            .max(own_highest)
+            .map_or(Some(1), |id| id.checked_add(1))?;
+        if own_highest <= taken {
+            counts.reserved_id = Some(id);
+        }
         Some(id)
     }
 

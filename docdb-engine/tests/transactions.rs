@@ -965,12 +965,12 @@ fn an_insert_past_the_last_id() {
     let mut other = begin(&db);
     assert_eq!(
         other.insert(C, b"1").unwrap(),
-        9,
+        1,
         "those of others count when they commit"
     );
     commit(txn).unwrap();
     assert_eq!(kind(other.insert(C, b"1")), ErrorKind::LimitExceeded);
-    other.update(C, 9, b"2").unwrap();
+    other.update(C, 1, b"2").unwrap();
     commit(other).unwrap();
 }
 
@@ -1076,4 +1076,29 @@ fn snapshots_without_an_end() {
     db.maintenance_step().unwrap();
     assert!(db.maintenance_due().is_some());
     assert_eq!(snapshot.count(C).unwrap(), 0);
+}
+
+/// What was rolled back was never used.
+#[test]
+fn ids_that_a_transaction_names_are_used_when_it_commits() {
+    let db = create(&disk()).unwrap();
+    let mut txn = begin(&db);
+    assert_eq!(txn.insert(C, b"1").unwrap(), 1);
+    txn.create(C, u64::MAX - 1, b"1").unwrap();
+    assert_eq!(txn.insert(C, b"1").unwrap(), u64::MAX);
+    assert_eq!(kind(txn.insert(C, b"1")), ErrorKind::LimitExceeded);
+    let plain = |db: &Db| db.submit(&[WriteOp::insert(C, b"1")]).wait();
+    assert_eq!(plain(&db).unwrap().ids[0], 2);
+    let mut other = begin(&db);
+    assert_eq!(other.insert(C, b"1").unwrap(), 3);
+    txn.rollback();
+    commit(other).unwrap();
+    assert_eq!(plain(&db).unwrap().ids[0], 4);
+
+    let mut txn = begin(&db);
+    txn.create(C, 100, b"1").unwrap();
+    let ids = [txn.insert(C, b"1").unwrap(), txn.insert(C, b"1").unwrap()];
+    assert_eq!((ids, plain(&db).unwrap().ids[0]), ([101, 102], 5));
+    commit(txn).unwrap();
+    assert_eq!(plain(&db).unwrap().ids[0], 103);
 }
