@@ -111,7 +111,7 @@ fn remove_copy(vfs: &SimVfs, version: u64) -> docdb_engine::vfs::Result<()> {
 }
 
 /// Every manifest of an earlier checkpoint that stands is listed: it is whole and has its files.
-fn nothing_lacks_a_file(vfs: &SimVfs) -> Finding<()> {
+pub(crate) fn nothing_lacks_a_file(vfs: &SimVfs) -> Finding<()> {
     let listed = checkpoints::list_with(vfs, dir()).map_err(|e| format!("no list: {e}"))?;
     let listed: Vec<u64> = listed.iter().map(|kept| kept.version).collect();
     for name in vfs.list(dir()).map_err(|e| e.to_string())? {
