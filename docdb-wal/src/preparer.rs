@@ -30,6 +30,8 @@ pub(crate) struct Preparer {
     retired: Vec<Retired>,
     retired_max: usize,
     reserve: Reserve,
+    /// A sync of the directory has failed.
+    in_doubt: bool,
 }
 
 impl Preparer {
@@ -50,6 +52,7 @@ impl Preparer {
             ready: None,
             retired: Vec::new(),
             reserve,
+            in_doubt: false,
             retired_max: options.recycle_segments.min(RETIRED_FILES_MAX),
         }
     }
@@ -63,6 +66,12 @@ impl Preparer {
 
     pub(crate) fn ready_segment(&self) -> Option<&Segment> {
         self.ready.as_ref()
+    }
+
+    /// Whether a sync of the log's directory has failed: then no name that was given in it since, by
+    /// whomever, can be known to be durable ever again.
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        self.in_doubt || self.reserve.is_in_doubt()
     }
 
     /// Whether the file of a retired segment of this capacity is worth keeping.
@@ -202,7 +211,10 @@ impl Preparer {
                 let segment = preparing.rename(vfs)?;
                 // Its name means the new file from here on, whether or not the sync succeeds.
                 self.ready = None;
-                sync_name(vfs, &home.dir)?;
+                if let Err(error) = sync_name(vfs, &home.dir) {
+                    self.in_doubt = true;
+                    return Err(error);
+                }
                 self.ready = Some(segment);
                 Ok(false)
             }

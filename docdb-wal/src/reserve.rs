@@ -22,6 +22,8 @@ use crate::segment::{SEGMENT_BYTES_LEAST, sync_name};
 pub(crate) struct Reserve {
     file: Option<Arc<dyn VfsFile>>,
     bytes: u64,
+    /// A sync of the directory has failed.
+    in_doubt: bool,
 }
 
 /// How much is set aside for a log whose largest segment in use has this capacity.
@@ -46,7 +48,12 @@ impl Reserve {
         Ok(Reserve {
             file: Some(file),
             bytes,
+            in_doubt: false,
         })
+    }
+
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        self.in_doubt
     }
 
     pub(crate) fn bytes(&self) -> u64 {
@@ -78,8 +85,9 @@ impl Reserve {
             }
             return Err(error.into());
         }
-        if is_new {
-            sync_name(vfs, dir)?;
+        if is_new && let Err(error) = sync_name(vfs, dir) {
+            self.in_doubt = true;
+            return Err(error);
         }
         self.file = Some(file);
         self.bytes = bytes;
@@ -109,7 +117,10 @@ impl Reserve {
             if bytes == 0 {
                 drop(file);
                 vfs.remove_file(&path(dir))?;
-                vfs.sync_dir(dir)?;
+                if let Err(error) = vfs.sync_dir(dir) {
+                    self.in_doubt = true;
+                    return Err(error.into());
+                }
             } else {
                 file.set_len(bytes)?;
                 file.sync_data()?;

@@ -7,7 +7,7 @@ mod common;
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
 
 use common::hook::{Gate, HookVfs};
@@ -16,8 +16,8 @@ use common::{
     Promise, append, append_and_wait, create, dir, disk, is_absent, open, options, policies,
     workload,
 };
-use docdb_wal::vfs::IoOp;
 use docdb_wal::vfs::sim::{CrashPolicy, Fault, FaultKind, SimVfs};
+use docdb_wal::vfs::{IoOp, Vfs};
 use docdb_wal::{Lsn, ManualDriver, Result, Wal, WalError};
 
 const EIO: i32 = 5;
@@ -96,6 +96,11 @@ fn session(vfs: &SimVfs, promise: &mut Promise, sizes: &[usize], context: &str) 
                     Err(error) => panic!("{context}: a wait ended with {error}"),
                 }
             }
+            // The sync of the directory failed, behind a name that was given to a prepared segment.
+            Err(WalError::Poisoned(_)) => {
+                assert_poisoned_for_good(vfs, &wal, context);
+                return;
+            }
             // There is no room; later there may be.
             Err(WalError::Io(_)) => assert!(wal.poisoned().is_none(), "{context}"),
             Err(error) => panic!("{context}: an append ended with {error}"),
@@ -164,6 +169,64 @@ fn every_operation_fails_once_and_for_good() {
                 }
             }
         }
+    }
+}
+
+/// A sync of the directory that fails may cost names that were given by others, and the next one
+/// would succeed without them: nothing is acknowledged on top of that.
+#[test]
+fn a_failed_sync_of_the_directory_is_final_whoever_made_it() {
+    let rehearsal = disk();
+    let syncs = Arc::new(Mutex::new(Vec::new()));
+    let (noted, counted) = (Arc::clone(&syncs), rehearsal.clone());
+    let hooked = HookVfs::new(rehearsal.clone(), move |op, _| {
+        if op == IoOp::SyncDir {
+            noted.lock().unwrap().push(counted.op_count());
+        }
+    });
+    let run = |vfs: Arc<dyn Vfs>, fault: Option<(&SimVfs, u64)>| {
+        let wal = Wal::create(vfs, dir(), common::options(), Arc::new(ManualDriver)).unwrap();
+        if let Some((sim, at_op)) = fault {
+            sim.set_fault(Fault {
+                at_op,
+                kind: FaultKind::Os(EIO),
+                sticky: false,
+            });
+        }
+        for n in 0..40 {
+            if append(&wal, n, 3_000).is_ok_and(|(ticket, _)| ticket.wait().is_err()) {
+                break;
+            }
+            while wal.prepare_step().is_ok_and(|more| more) {}
+        }
+        wal.poisoned().is_some()
+    };
+    let created = {
+        let sim = disk();
+        let wal = Wal::create(
+            Arc::new(sim.clone()),
+            dir(),
+            common::options(),
+            Arc::new(ManualDriver),
+        );
+        drop(wal.unwrap());
+        sim.op_count()
+    };
+    assert!(!run(Arc::new(hooked), None));
+    let syncs: Vec<_> = syncs
+        .lock()
+        .unwrap()
+        .iter()
+        .copied()
+        .filter(|at| *at >= created)
+        .collect();
+    assert!(syncs.len() > 3, "{syncs:?}");
+    for at_op in syncs {
+        let sim = disk();
+        assert!(
+            run(Arc::new(sim.clone()), Some((&sim, at_op))),
+            "operation {at_op}"
+        );
     }
 }
 

@@ -43,6 +43,7 @@ impl Log {
         }
         drop(state);
         let outcome = preparer.ensure(&self.home, self.durable(), needed);
+        let outcome = self.end_if_in_doubt(&preparer, outcome);
         self.reckon_room(&preparer);
         state = self.publish_spare(&preparer);
         drop(preparer);
@@ -52,6 +53,18 @@ impl Log {
     /// See [`Wal::lend_space`](crate::Wal::lend_space).
     pub(crate) fn lend_space<T>(&self, bytes: u64, use_it: impl FnOnce() -> T) -> Result<T> {
         self.preparer.lock().lend(&self.home, bytes, use_it)
+    }
+
+    /// A file that is being prepared is abandoned when something fails; but a failed sync of the
+    /// directory may have cost names that others gave, and the next one would succeed without them.
+    fn end_if_in_doubt<T>(self: &Arc<Self>, preparer: &Preparer, outcome: Result<T>) -> Result<T> {
+        outcome.map_err(|error| {
+            if !preparer.is_in_doubt() {
+                return error;
+            }
+            self.fail(error.clone());
+            self.poison_error().unwrap_or(error)
+        })
     }
 
     /// Lets appends count on the prepared segment, unless a rotation has claimed it. Called with the
@@ -78,6 +91,7 @@ impl Log {
             return Ok(false);
         }
         let outcome = preparer.step(&self.home, self.durable());
+        let outcome = self.end_if_in_doubt(&preparer, outcome);
         self.reckon_room(&preparer);
         let mut state = self.publish_spare(&preparer);
         if outcome.is_err() {
