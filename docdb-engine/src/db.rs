@@ -100,6 +100,9 @@ pub(crate) struct Counters {
     pub(crate) checkpoints: AtomicU64,
     pub(crate) checkpoint_ts: AtomicU64,
     pub(crate) last_checkpoint_nanos: AtomicU64,
+    /// How far the checkpoint under way has come, in documents, and how many it has to write.
+    pub(crate) checkpoint_done: AtomicU64,
+    pub(crate) checkpoint_todo: AtomicU64,
     /// How often a checkpoint found an old run damaged where it looked for what died.
     pub(crate) unaccounted: AtomicU64,
     pub(crate) merges: AtomicU64,
@@ -305,6 +308,8 @@ impl Db {
             visible_version: visible.0,
             checkpoint_version: inner.counters.checkpoint_ts.load(Ordering::Relaxed),
             checkpoints: inner.counters.checkpoints.load(Ordering::Relaxed),
+            checkpoint_done: load(&inner.counters.checkpoint_done),
+            checkpoint_todo: load(&inner.counters.checkpoint_todo),
             last_checkpoint: Duration::from_nanos(
                 inner.counters.last_checkpoint_nanos.load(Ordering::Relaxed),
             ),

@@ -28,6 +28,10 @@ pub struct DbStats {
     pub checkpoints: u64,
     /// How long the last checkpoint took.
     pub last_checkpoint: Duration,
+    /// Documents that the checkpoint under way has gone through; 0 if there is none.
+    pub checkpoint_done: u64,
+    /// Documents that it has to go through; 0 if there is none.
+    pub checkpoint_todo: u64,
     /// The log.
     pub wal: docdb_wal::WalStats,
     /// Data files, without those that only snapshots keep.

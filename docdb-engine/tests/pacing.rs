@@ -97,3 +97,41 @@ fn where_they_do_not_wait_nothing_is_synced_in_parts() {
     let largest = work(Durability::Os);
     assert!(largest.data > SYNCED_AT_ONCE_MAX, "{largest:?}");
 }
+
+/// Whoever looks sees how far a checkpoint has come.
+#[test]
+fn a_checkpoint_tells_how_far_it_is() {
+    let sim = disk();
+    let watched: Arc<Mutex<Option<Db>>> = Arc::default();
+    let seen: Arc<Mutex<Vec<(u64, u64)>>> = Arc::default();
+    let (db_of, noted) = (Arc::clone(&watched), Arc::clone(&seen));
+    let vfs = Watched::new(&sim, move |synced| {
+        if let (Synced::File(name), Some(db)) = (synced, &*db_of.lock())
+            && name.ends_with(".dat")
+        {
+            let stats = db.stats();
+            noted
+                .lock()
+                .push((stats.checkpoint_done, stats.checkpoint_todo));
+        }
+        true
+    });
+    let options = options(Durability::Full);
+    let db = Db::create(Arc::new(vfs), dir(), options, Arc::new(ManualDriver)).unwrap();
+    let body = format!("\"{}\"", "x".repeat(200));
+    let ops: Vec<_> = (0..3_000)
+        .map(|id| WriteOp::upsert(DEFAULT_COLLECTION, id, body.as_bytes()))
+        .collect();
+    db.submit(&ops).wait().unwrap();
+    *watched.lock() = Some(db.clone());
+    db.checkpoint().unwrap();
+    *watched.lock() = None;
+    let seen = seen.lock();
+    assert!(
+        seen.len() > 2 && seen.iter().all(|(_, todo)| *todo == 3_000),
+        "{seen:?}"
+    );
+    assert!(seen.is_sorted() && seen[0].0 < 1_500, "{seen:?}");
+    let stats = db.stats();
+    assert_eq!((stats.checkpoint_done, stats.checkpoint_todo), (0, 0));
+}

@@ -123,6 +123,8 @@ pub(crate) fn database(name: &str, db: &docdb_engine::Db) -> Value {
             "version": stats.checkpoint_version,
             "count": stats.checkpoints,
             "last_seconds": stats.last_checkpoint.as_secs_f64(),
+            "documents_done": stats.checkpoint_done,
+            "documents_todo": stats.checkpoint_todo,
             "kept": stats.checkpoints_kept,
             "pinned_bytes": stats.pinned_bytes,
         },

@@ -210,6 +210,13 @@ impl Inner {
     }
 
     fn checkpoint_once(&self, state: &mut Checkpointer) -> Result<CheckpointReport> {
+        let outcome = self.try_checkpoint(state);
+        self.counters.checkpoint_todo.store(0, Ordering::Relaxed);
+        self.counters.checkpoint_done.store(0, Ordering::Relaxed);
+        outcome
+    }
+
+    fn try_checkpoint(&self, state: &mut Checkpointer) -> Result<CheckpointReport> {
         let outcome = self.write_checkpoint(state);
         let (is_ok, budget) = (outcome.is_ok(), self.options.memory_bytes_max);
         self.pressure.end(is_ok, budget, self.vfs.now());

@@ -86,12 +86,17 @@ impl Inner {
         self.count_dropped(&state.manifest, pending, &mut written)?;
         let mut run: Option<RunWriter<DocPtr>> = None;
         let mut probe = Probe::new(self.index.runs());
+        let counters = &self.counters;
+        counters
+            .checkpoint_todo
+            .store(frozen.len() as u64, Ordering::Relaxed);
         let mut source = frozen.sorted_newest(pending.ts);
         loop {
             let chunk = source.next_chunk(CHUNK_ITEMS)?;
             if chunk.is_empty() {
                 break;
             }
+            let gone_through = chunk.len() as u64;
             for (key, version) in chunk {
                 if !pending.has_collection(key.collection) {
                     continue;
@@ -131,6 +136,9 @@ impl Inner {
                 };
                 run.push(key, version.ts, pointer)?;
             }
+            counters
+                .checkpoint_done
+                .fetch_add(gone_through, Ordering::Relaxed);
             if let Some(data) = &mut data {
                 self.pace_data(data)?;
             }
