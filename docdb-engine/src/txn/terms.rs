@@ -1,9 +1,9 @@
 //! What a transaction's commit demands beside what every commit does.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ahash::AHashMap;
 use docdb_mvcc::{CommitTs, first_committer_wins};
 
 use super::read_set::ReadSet;
@@ -17,7 +17,7 @@ pub(crate) struct Terms<'a> {
     pub(crate) read_ts: CommitTs,
     pub(super) deadline: Duration,
     /// Those that are written to, as the transaction's snapshot knows them.
-    collections: AHashMap<&'a str, &'a Arc<Collection>>,
+    collections: BTreeMap<&'a str, &'a Arc<Collection>>,
     pub(super) reads: Option<&'a ReadSet>,
 }
 

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ahash::AHashMap;
 use docdb_index::{Direction, Key};
 
 use crate::collections::Collection;
@@ -52,7 +51,7 @@ impl Written {
 pub(crate) struct WriteSet {
     documents: BTreeMap<Key, Written>,
     /// The collections that are written to, and by how much their counts change.
-    collections: AHashMap<u32, (Arc<Collection>, i64)>,
+    collections: BTreeMap<u32, (Arc<Collection>, i64)>,
     ops: usize,
     bytes: usize,
 }
