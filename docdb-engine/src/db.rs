@@ -81,6 +81,8 @@ pub(crate) struct Inner {
     pub(crate) dir_sync: Mutex<()>,
     /// Memory that commits under way have asked for, in bytes.
     pub(crate) admitted_bytes: AtomicU64,
+    /// How often permits of commits were given back.
+    pub(crate) permits_given_back: AtomicU64,
     /// Memory that the windows of open scans take, in bytes.
     pub(crate) scan_bytes: AtomicU64,
     /// Bytes of commits since the last checkpoint began.

@@ -146,6 +146,7 @@ impl Db {
             poisoned: OnceLock::new(),
             dir_sync: Mutex::new(()),
             admitted_bytes: AtomicU64::new(0),
+            permits_given_back: AtomicU64::new(0),
             scan_bytes: AtomicU64::new(0),
             logged_bytes: AtomicU64::new(logged_bytes),
             dirty_since: AtomicU64::new(dirty_since),

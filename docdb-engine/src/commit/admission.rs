@@ -22,9 +22,11 @@ pub(crate) struct Permit<'a> {
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
+        // First: who sees the bytes gone sees this, too.
+        self.inner.permits_given_back.fetch_add(1, Ordering::AcqRel);
         self.inner
             .admitted_bytes
-            .fetch_sub(self.bytes, Ordering::Relaxed);
+            .fetch_sub(self.bytes, Ordering::AcqRel);
     }
 }
 
@@ -87,21 +89,28 @@ impl Inner {
 
     /// Without a wait; `None` if there is not so much.
     pub(crate) fn try_admit(&self, bytes: u64) -> Option<Permit<'_>> {
-        let delta_bytes = self.delta_bytes();
-        let room = self.options.memory_bytes_max.checked_sub(delta_bytes)?;
-        let admit = |admitted: u64| admitted.checked_add(bytes).filter(|sum| *sum <= room);
-        let before = self
-            .admitted_bytes
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, admit)
-            .ok()?;
-        // The caches have what is left, and no more.
-        let used_bytes = delta_bytes + before + bytes;
-        self.make_room(used_bytes);
-        Some(Permit {
-            inner: self,
-            bytes,
-            used_bytes,
-        })
+        loop {
+            let given_back = self.permits_given_back.load(Ordering::Acquire);
+            let delta_bytes = self.delta_bytes();
+            let room = self.options.memory_bytes_max.checked_sub(delta_bytes)?;
+            let admit = |admitted: u64| admitted.checked_add(bytes).filter(|sum| *sum <= room);
+            let before = self
+                .admitted_bytes
+                .fetch_update(Ordering::AcqRel, Ordering::Relaxed, admit)
+                .ok()?;
+            let permit = Permit {
+                inner: self,
+                bytes,
+                used_bytes: delta_bytes + before + bytes,
+            };
+            // A commit that was installed after the delta was counted, and gave its permit back before
+            // the permits were, was seen in neither.
+            if self.permits_given_back.load(Ordering::Acquire) == given_back {
+                // The caches have what is left, and no more.
+                self.make_room(permit.used_bytes);
+                return Some(permit);
+            }
+        }
     }
 
     fn memory_limit(&self) -> Error {
