@@ -98,18 +98,20 @@ impl Inner {
                 .admitted_bytes
                 .fetch_update(Ordering::AcqRel, Ordering::Relaxed, admit)
                 .ok()?;
-            let permit = Permit {
-                inner: self,
-                bytes,
-                used_bytes: delta_bytes + before + bytes,
-            };
-            // A commit that was installed after the delta was counted, and gave its permit back before
-            // the permits were, was seen in neither.
             if self.permits_given_back.load(Ordering::Acquire) == given_back {
                 // The caches have what is left, and no more.
-                self.make_room(permit.used_bytes);
-                return Some(permit);
+                let used_bytes = delta_bytes + before + bytes;
+                self.make_room(used_bytes);
+                return Some(Permit {
+                    inner: self,
+                    bytes,
+                    used_bytes,
+                });
             }
+            // A commit that was installed after the delta was counted, and gave its permit back before
+            // the permits were, was seen in neither. Nothing was installed with this one, so it is not
+            // counted as given back: whoever goes round has been overtaken by a commit.
+            self.admitted_bytes.fetch_sub(bytes, Ordering::AcqRel);
         }
     }
 
