@@ -2,12 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-#[path = "common/real.rs"]
-mod real;
+mod common;
 
 use std::process::Command;
 
-use real::RealServer;
+use common::real::RealServer;
 
 /// The documents of an import are written once, to a data file: the log gets what points to them.
 #[test]
