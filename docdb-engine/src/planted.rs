@@ -50,6 +50,30 @@ pub enum Bug {
     WritersNotSlowed,
 }
 
+#[cfg(feature = "planted-bugs")]
+impl Bug {
+    /// All of them.
+    pub const ALL: [Bug; 17] = [
+        Bug::ManifestBeforeLog,
+        Bug::NamesNotPinned,
+        Bug::VisibleBeforeDurable,
+        Bug::VisibleBeforeInstalled,
+        Bug::DeletionDroppedEarly,
+        Bug::RelocatedUnchecked,
+        Bug::UnlinkedBeforeManifest,
+        Bug::FirstCommitterIgnored,
+        Bug::ReadSetUnchecked,
+        Bug::LateCommitsUnchecked,
+        Bug::BegunBehind,
+        Bug::BegunAhead,
+        Bug::CollectedThoughHeld,
+        Bug::PatchedUnchecked,
+        Bug::KeptFilesGoneEarly,
+        Bug::UpkeepRestsAlways,
+        Bug::WritersNotSlowed,
+    ];
+}
+
 #[cfg(all(feature = "planted-bugs", debug_assertions))]
 static PLANTED: AtomicU32 = AtomicU32::new(0);
 

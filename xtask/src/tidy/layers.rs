@@ -43,6 +43,17 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("docdb-client", &["docdb-types", "docdb-ipc"]),
     ("docdb-history", &[]),
     (
+        "docdb-crashtest",
+        &[
+            "docdb-types",
+            "docdb-vfs",
+            "docdb-wal",
+            "docdb-engine",
+            "docdb-pool",
+            "docdb-history",
+        ],
+    ),
+    (
         "xtask",
         &[
             "docdb-types",
@@ -56,6 +67,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "docdb-ipc",
             "docdb-client",
             "docdb-history",
+            "docdb-crashtest",
         ],
     ),
 ];

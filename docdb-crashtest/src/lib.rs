@@ -1,0 +1,14 @@
+#![doc = include_str!("../README.md")]
+
+mod job;
+mod outcome;
+mod part;
+pub mod planted;
+mod rng;
+mod workers;
+
+pub use job::{Budget, Job, Progress, Scale};
+pub use outcome::{Chart, ChartKind, Figure, Outcome, Violation};
+pub use part::Part;
+pub use rng::Rng;
+pub use workers::{Found, share};
