@@ -156,6 +156,18 @@ impl DataFile {
         &*self.file
     }
 
+    /// Checks the file's header as it is on the disk now.
+    pub(crate) fn check_header(&self) -> Result<()> {
+        let mut header = [0; FILE_HEADER_BYTES];
+        let read = self.file.read_exact_at(&mut header, 0);
+        read.map_err(|error| read_error(&self.path, 0, error))?;
+        let found = format::decode_file_header(&header);
+        match found.map_err(|error| format_error(&self.path, 0, error))? {
+            found if found == self.identity => Ok(()),
+            _ => Err(self.corrupt(32, "the header is another file's")),
+        }
+    }
+
     pub(crate) fn corrupt(&self, offset: u64, what: &'static str) -> DataFileError {
         DataFileError::corrupt(&self.path, offset, what)
     }

@@ -6,6 +6,7 @@ pub mod format;
 mod frames;
 mod read_ahead;
 mod scratch;
+mod scrub;
 mod store;
 mod writer;
 
@@ -14,6 +15,7 @@ pub use file::DataFile;
 pub use format::{FileIdentity, FrameId};
 pub use frames::{Frame, Frames};
 pub use read_ahead::{ReadAhead, ReadOrder, WINDOW_BYTES_MAX, WINDOWS_MAX};
+pub use scrub::{Damage, Scrubbed};
 pub use store::{DocStore, FileStats};
 pub use writer::{DataFileWriter, WRITE_BUFFER_BYTES};
 

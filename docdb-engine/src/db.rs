@@ -21,6 +21,7 @@ use crate::collections::{Collections, Readers};
 use crate::commit::{BulkFile, EditQueues, Sequencer};
 use crate::driver::OwnThreads;
 use crate::error::{Error, Result};
+use crate::heal::Healing;
 use crate::options::DbOptions;
 use crate::planted::{Bug, is_planted};
 use crate::pointer::DocPtr;
@@ -91,6 +92,7 @@ pub(crate) struct Inner {
     pub(crate) dirty_since: AtomicU64,
     pub(crate) pressure: Pressure,
     pub(crate) upkeep: Upkeep,
+    pub(crate) healing: Healing,
     pub(crate) counters: Counters,
     pub(crate) report: RecoveryReport,
 }
@@ -256,7 +258,16 @@ impl Db {
         }
         // Also after a checkpoint that failed: it may be this that frees the space.
         let upkeep = inner.upkeep_if_due();
-        Ok(checkpoint? | upkeep?)
+        let is_writable = inner.poisoned.get().is_none() && inner.wal.poisoned().is_none();
+        let healed = match is_writable {
+            true => inner.heal_queued_if_due(),
+            false => Ok(false),
+        };
+        let scrubbed = match is_writable {
+            true => inner.scrub_if_due(),
+            false => Ok(false),
+        };
+        Ok(checkpoint? | upkeep? | healed? | scrubbed?)
     }
 
     /// The time, by the clock of the file system seam, at which [`Db::maintenance_step`] has something
@@ -281,7 +292,13 @@ impl Db {
             inner.options.snapshot_idle_max,
             inner.options.snapshot_age_max,
         );
-        let due = [checkpoint, expiry, inner.sweep_due(), inner.upkeep.due()];
+        let due = [
+            checkpoint,
+            expiry,
+            inner.sweep_due(),
+            inner.upkeep.due(),
+            inner.healing.due(),
+        ];
         due.into_iter().flatten().min()
     }
 
@@ -372,6 +389,7 @@ impl Inner {
             let _sequencer = self.sequencer.lock();
             self.closed.store(true, Ordering::Release);
         }
+        self.close_healing();
         // Waits for a large commit that is being written.
         self.bulk.lock().seal();
         // Waits for one step at most.

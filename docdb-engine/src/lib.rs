@@ -13,6 +13,7 @@ mod db;
 mod delete_range;
 mod driver;
 mod error;
+mod heal;
 pub mod json;
 mod manifest;
 mod open;
@@ -50,6 +51,9 @@ pub use docdb_wal::{
     UnknownCompression, UnknownDurability, Wal,
 };
 pub use error::{Error, Result};
+pub use heal::{
+    HealOptions, HealOutcome, HealProgress, HealReport, HealStats, ScrubPace, UnhealableDocument,
+};
 pub use ops::{CollectionInfo, Committed, Document, Ids, Precondition, Ready, WriteKind, WriteOp};
 pub use options::{DbOptions, Maintainer};
 pub use report::RecoveryReport;

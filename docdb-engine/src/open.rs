@@ -22,6 +22,7 @@ use crate::collections::{Collection, Collections, Readers};
 use crate::commit::{BulkFile, EditQueues, Sequencer};
 use crate::db::{Counters, Db, DocIndex, Inner};
 use crate::error::{Error, Result};
+use crate::heal::Healing;
 use crate::manifest::{self, MANIFEST, MANIFEST_TEMPORARY, Manifest, ReplaceError, kept};
 use crate::options::DbOptions;
 use crate::planted::{Bug, is_planted};
@@ -152,6 +153,7 @@ impl Db {
             dirty_since: AtomicU64::new(dirty_since),
             pressure: Pressure::default(),
             upkeep: Upkeep::default(),
+            healing: Healing::default(),
             counters,
             report,
             vfs,
@@ -160,6 +162,7 @@ impl Db {
         if dirty_since > 0 {
             inner.request_maintenance();
         }
+        inner.schedule_scrub();
         let state = inner.checkpointer.lock();
         inner.pin_files(&state);
         inner.count_pinned(&state);

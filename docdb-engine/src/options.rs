@@ -7,6 +7,8 @@ use std::time::Duration;
 use docdb_types::limits;
 use docdb_wal::{Compression, Durability, OnProgress};
 
+use crate::heal::ScrubPace;
+
 /// Told by a database that [`Db::maintenance_step`](crate::Db::maintenance_step) has something to do
 /// now or, after a quiet time, will have within the checkpoint interval.
 ///
@@ -76,6 +78,16 @@ pub struct DbOptions {
     /// than `compact_slice_bytes` twice and what is alive. [`Db::compact`](crate::Db::compact) has no
     /// limit.
     pub compaction_bytes_per_second: u64,
+    /// So long after it was opened, and so long after each pass, a database begins to scrub: it reads
+    /// and verifies its files. Zero: never.
+    pub scrub_interval: Duration,
+    /// Scrubs read at most this many bytes a second on average.
+    pub scrub_bytes_per_second: u64,
+    /// What was verified and has not changed is not verified again for so long.
+    pub scrub_again_after: Duration,
+    /// Shared by databases that are to scrub one after the other, together at the rate of one. `None`:
+    /// each goes by itself.
+    pub scrub_pace: Option<Arc<ScrubPace>>,
     /// A snapshot, and that of a cursor, ends when it has not been used for this long.
     pub snapshot_idle_max: Duration,
     /// A snapshot, and that of a cursor, ends when it is this old.
@@ -123,6 +135,10 @@ impl Default for DbOptions {
             compact_dead_bytes_max: 100 << 20,
             compact_slice_bytes: 8 << 20,
             compaction_bytes_per_second: 64 << 20,
+            scrub_interval: Duration::from_secs(3600),
+            scrub_bytes_per_second: 16 << 20,
+            scrub_again_after: Duration::from_secs(24 * 3600),
+            scrub_pace: None,
             snapshot_idle_max: Duration::from_secs(60),
             snapshot_age_max: Duration::from_secs(3600),
             snapshots_max: 4096,

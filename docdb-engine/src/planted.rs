@@ -48,6 +48,10 @@ pub enum Bug {
     UpkeepRestsAlways,
     /// Writers go on as fast as they can while checkpoints do not keep up.
     WritersNotSlowed,
+    /// A damaged document is restored from whatever version of it the log has.
+    HealedToOlderVersion,
+    /// A restored document is published though it has been superseded or deleted meanwhile.
+    HealedUnchecked,
 }
 
 #[cfg(feature = "planted-bugs")]

@@ -9,6 +9,7 @@ use docdb_types::ErrorKind;
 use crate::body::Body;
 use crate::db::{Db, Inner};
 use crate::error::{Error, Result};
+use crate::heal::Wanted;
 use crate::ops::{CollectionInfo, Document, Ready};
 use crate::pointer::DocPtr;
 
@@ -279,7 +280,20 @@ impl Inner {
                 Ok(None) => return Ok(Ready::WouldBlock),
                 // Compacted since the pointer was found: the document has another place.
                 Err(DataFileError::NoSuchFile { .. }) => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    let wanted = Wanted {
+                        key,
+                        ts: version.ts,
+                        pointer,
+                    };
+                    let Ready::Now(bytes) = self.rescue(wanted, error, mode)? else {
+                        return Ok(Ready::WouldBlock);
+                    };
+                    if let Some(id) = published_id {
+                        self.documents.offer(key, version.ts, &bytes, id);
+                    }
+                    return Ok(Ready::Now(bytes.into()));
+                }
             }
             let is_there = |moved: &DocPtr| self.store.get(moved.0.file).is_some();
             match self.index.stored(key, version.ts, mode, is_there) {

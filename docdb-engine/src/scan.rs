@@ -209,8 +209,8 @@ impl Inner {
             id: key.id,
             version: version.ts.0,
         };
-        if let Some(held) = ahead.held(pointer, &frame) {
-            return Ok(held?.into());
+        if let Some(Ok(held)) = ahead.held(pointer, &frame) {
+            return Ok(held.into());
         }
         // What a scan reads is not kept: it would drive out what others use.
         if let Some(kept) = self.documents.peek(key, version.ts) {
@@ -218,8 +218,9 @@ impl Inner {
         }
         match ahead.read(&self.store, pointer, &frame) {
             Ok(body) => Ok(body.into()),
-            // Compacted since the pointer was found: the document has another place.
-            Err(DataFileError::NoSuchFile { .. }) => {
+            // Compacted since the pointer was found, so that the document has another place; or damaged,
+            // and there may be a copy.
+            Err(DataFileError::NoSuchFile { .. } | DataFileError::Corrupt { .. }) => {
                 match self.body(key, version, ReadMode::Blocking, None)? {
                     Ready::Now(body) => Ok(body),
                     Ready::WouldBlock => Err(Error::new(

@@ -20,7 +20,7 @@ pub use index::{Index, IndexOptions, IndexStats, Lookup, Seen};
 pub use key::{Direction, Key};
 pub use run::{
     BlockCache, Merge, MergeStats, Probe, ReadMode, Run, RunChunk, RunEntry, RunIdentity, RunMeta,
-    RunWriter, Winners, format, merge_runs, parse_run_file_name, run_file_name,
+    RunScrubbed, RunWriter, Winners, format, merge_runs, parse_run_file_name, run_file_name,
 };
 pub use scan::Scan;
 pub use since::Searched;

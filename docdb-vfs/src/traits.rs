@@ -91,6 +91,13 @@ pub trait VfsFile: Send + Sync + fmt::Debug {
     /// Writes all of `bufs`, one after the other, from `offset`.
     fn write_vectored_all_at(&self, bufs: &[IoSlice<'_>], offset: u64) -> Result<()>;
 
+    /// Says that nobody will soon ask for these `len` bytes from `offset` again, so that they need not
+    /// be kept in memory, and that the next read should ask the device. Advice only: a file system
+    /// that knows no such thing ignores it.
+    fn forget_cached(&self, offset: u64, len: u64) {
+        let _ = (offset, len);
+    }
+
     /// Makes the contents durable, and as much of the metadata as reading them back needs.
     ///
     /// An error is final for what was written before: the kernel may have dropped the pages and

@@ -55,23 +55,46 @@ impl CompactJob {
 }
 
 /// What a slice has read and copied.
-struct Slice {
-    runs: Vec<Arc<Run<DocPtr>>>,
-    collections: BTreeSet<u32>,
-    moved: Vec<Moved>,
+pub(super) struct Slice {
+    pub(super) runs: Vec<Arc<Run<DocPtr>>>,
+    pub(super) collections: BTreeSet<u32>,
+    /// In the order of the keys.
+    pub(super) moved: Vec<Moved>,
     read_bytes: u64,
-    copied_bytes: u64,
+    pub(super) copied_bytes: u64,
     /// The file's end was reached.
     is_last: bool,
 }
 
+impl Slice {
+    /// Nothing copied yet, of what these runs and collections hold.
+    pub(super) fn new(runs: Vec<Arc<Run<DocPtr>>>, collections: BTreeSet<u32>) -> Slice {
+        Slice {
+            runs,
+            collections,
+            moved: Vec::new(),
+            read_bytes: 0,
+            copied_bytes: 0,
+            is_last: false,
+        }
+    }
+}
+
+/// What came of a slice.
+pub(super) struct Published {
+    /// The victim is in the manifest no more.
+    pub(super) is_gone: bool,
+    /// What has a new place, in order.
+    pub(super) keys: Vec<Key>,
+}
+
 /// A document's current version that was copied.
 #[derive(Debug, Clone, Copy)]
-struct Moved {
-    key: Key,
-    ts: CommitTs,
-    from: FilePtr,
-    to: FilePtr,
+pub(super) struct Moved {
+    pub(super) key: Key,
+    pub(super) ts: CommitTs,
+    pub(super) from: FilePtr,
+    pub(super) to: FilePtr,
 }
 
 impl Inner {
@@ -87,7 +110,9 @@ impl Inner {
         };
         let slice = self.copy_slice(job, &file, work)?;
         let bytes = slice.read_bytes + slice.copied_bytes;
-        let is_gone = self.publish_slice(job, &slice, work)?;
+        let is_gone = self
+            .publish_slice(Some(job.victim), &slice, work)?
+            .is_gone;
         let took = self.vfs.now().saturating_sub(started).as_nanos() as u64;
         let counters = &self.counters;
         counters.compaction_nanos.fetch_add(took, Ordering::Relaxed);
@@ -123,14 +148,8 @@ impl Inner {
             self.check_publishable()?;
             let manifest = &state.manifest;
             let entry = manifest.data_files.iter().find(|e| e.number == job.victim);
-            let slice = Slice {
-                runs: self.index.runs(),
-                collections: manifest.collections.iter().map(|entry| entry.id).collect(),
-                moved: Vec::new(),
-                read_bytes: 0,
-                copied_bytes: 0,
-                is_last: false,
-            };
+            let collections = manifest.collections.iter().map(|entry| entry.id).collect();
+            let slice = Slice::new(self.index.runs(), collections);
             (slice, entry.is_some_and(|entry| entry.live_bytes > 0))
         };
         if !has_live {
@@ -161,6 +180,7 @@ impl Inner {
                     Some(Err(
                         error @ (DataFileError::Corrupt { .. } | DataFileError::Unsupported { .. }),
                     )) => {
+                        self.suspect_file(job.victim);
                         job.damage.get_or_insert(error.into());
                     }
                     Some(Err(error)) => return Err(error.into()),
@@ -218,7 +238,7 @@ impl Inner {
         Ok(())
     }
 
-    fn output<'a>(&self, work: &'a mut Work) -> Result<&'a mut DataFileWriter> {
+    pub(super) fn output<'a>(&self, work: &'a mut Work) -> Result<&'a mut DataFileWriter> {
         let is_full =
             |output: &DataFileWriter| output.durable_len() >= self.options.data_file_bytes_max;
         if work.output.as_ref().is_some_and(is_full) {
@@ -235,8 +255,13 @@ impl Inner {
         }
     }
 
-    /// Makes a slice count. Whether the victim is in the manifest no more.
-    fn publish_slice(&self, job: &CompactJob, slice: &Slice, work: &mut Work) -> Result<bool> {
+    /// Makes a slice count. With its last one the victim, if there is one, leaves the manifest.
+    pub(super) fn publish_slice(
+        &self,
+        victim: Option<u32>,
+        slice: &Slice,
+        work: &mut Work,
+    ) -> Result<Published> {
         let mut output = None;
         if !slice.moved.is_empty()
             && let Some(writer) = &mut work.output
@@ -259,12 +284,15 @@ impl Inner {
         }
         live.enter(&mut manifest);
         let is_free = |entry: &DataFileEntry| {
-            entry.number == job.victim && slice.is_last && entry.live_bytes == 0
+            Some(entry.number) == victim && slice.is_last && entry.live_bytes == 0
         };
         let gone = manifest.data_files.iter().find(|e| is_free(e)).copied();
         manifest.data_files.retain(|entry| !is_free(entry));
         if current.is_empty() && output.is_none() && gone.is_none() {
-            return Ok(false);
+            return Ok(Published {
+                is_gone: false,
+                keys: Vec::new(),
+            });
         }
         let mut run = None;
         if !current.is_empty() {
@@ -317,12 +345,15 @@ impl Inner {
         }
         drop(state);
         self.release();
-        Ok(gone.is_some())
+        Ok(Published {
+            is_gone: gone.is_some(),
+            keys: current.into_iter().map(|moved| moved.key).collect(),
+        })
     }
 
     /// What was copied and has not been superseded or dropped by a checkpoint since it was looked up.
     fn still_current(&self, state: &Checkpointer, slice: &Slice) -> Result<Vec<Moved>> {
-        if is_planted(Bug::RelocatedUnchecked) {
+        if is_planted(Bug::RelocatedUnchecked) || is_planted(Bug::HealedUnchecked) {
             return Ok(slice.moved.clone());
         }
         let known: BTreeSet<u64> = slice.runs.iter().map(|run| run.identity().number).collect();

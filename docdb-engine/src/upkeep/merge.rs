@@ -72,6 +72,18 @@ impl Inner {
         tiers::choose(&entries, self.options.runs_max)
     }
 
+    /// A merge of a single run, which only writes it anew.
+    pub(super) fn plan_rewrite(&self, state: &mut Checkpointer) -> Option<MergeJob> {
+        let mut rewrite = self.upkeep.rewrite.lock();
+        while let Some(number) = rewrite.pop_first() {
+            let mut runs = state.manifest.runs.iter();
+            if let Some(at) = runs.position(|entry| entry.number == number) {
+                return Some(self.plan_merge(state, at..at + 1));
+            }
+        }
+        None
+    }
+
     pub(super) fn plan_merge(&self, state: &mut Checkpointer, range: Range<usize>) -> MergeJob {
         let runs = self.index.runs();
         let is_all = range == (0..runs.len());

@@ -15,6 +15,7 @@ mod compact;
 mod demand;
 mod kept;
 mod merge;
+mod relocate;
 mod tiers;
 mod victim;
 
@@ -35,6 +36,7 @@ use compact::CompactJob;
 pub use demand::CompactionReport;
 use kept::Kept;
 use merge::MergeJob;
+pub(crate) use relocate::Relocated;
 
 /// Longest time between two attempts after failures.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
@@ -53,6 +55,11 @@ pub(crate) struct Upkeep {
     /// More is dead than can wait for the rate.
     is_urgent: AtomicBool,
     kept: Mutex<Kept>,
+    /// Runs of which a page other than those with entries is damaged: they are written anew.
+    rewrite: Mutex<BTreeSet<u64>>,
+    /// Data files whose header is damaged: they are compacted however little of them is dead, since no
+    /// later open would take them.
+    evacuate: Mutex<BTreeSet<u32>>,
 }
 
 #[derive(Debug, Default)]
@@ -98,6 +105,18 @@ impl Upkeep {
             0 => None,
             nanos => Some(Duration::from_nanos(nanos - 1)),
         }
+    }
+
+    /// Has a run written anew, from its entries.
+    pub(crate) fn rewrite_run(&self, number: u64, now: Duration) {
+        self.rewrite.lock().insert(number);
+        self.set_due(Some(now));
+    }
+
+    /// Has a data file compacted in any case.
+    pub(crate) fn evacuate_file(&self, number: u32, now: Duration) {
+        self.evacuate.lock().insert(number);
+        self.set_due(Some(now));
     }
 
     fn set_due(&self, at: Option<Duration>) {
@@ -243,6 +262,9 @@ impl Inner {
         self.check_publishable()?;
         if let Some(range) = self.runs_to_merge(&state) {
             let job = self.plan_merge(&mut state, range);
+            return Ok(Some(Job::Merge(Box::new(job))));
+        }
+        if let Some(job) = self.plan_rewrite(&mut state) {
             return Ok(Some(Job::Merge(Box::new(job))));
         }
         let is_background = matches!(victims, Victims::Worthwhile);

@@ -53,6 +53,12 @@ impl Inner {
         let is_usable = |number: u32| {
             !work.damaged.contains(&number) && !self.is_written_by_commits(state, number)
         };
+        let mut evacuate = self.upkeep.evacuate.lock();
+        evacuate.retain(|number| files.iter().any(|entry| entry.number == *number));
+        if let Some(number) = evacuate.iter().copied().find(|number| is_usable(*number)) {
+            return Some(number);
+        }
+        drop(evacuate);
         match victims {
             // What gives back most for what is copied.
             Victims::Worthwhile => files

@@ -51,6 +51,8 @@ pub(crate) fn options() -> DbOptions {
     options.bulk_bytes_min = 4 << 10;
     options.compact_slice_bytes = 4 << 10;
     options.compaction_bytes_per_second = u64::MAX;
+    // Tests of healing set it.
+    options.scrub_interval = Duration::ZERO;
     options
 }
 

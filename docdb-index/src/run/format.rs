@@ -233,6 +233,11 @@ fn check_crc(page: &Page, identity: &RunIdentity, index: u64) -> Result<()> {
     Ok(())
 }
 
+/// Checks that a page of any kind but the header is the one that was written there.
+pub fn check_page(page: &Page, identity: &RunIdentity, index: u64) -> Result<()> {
+    check_crc(page, identity, index)
+}
+
 /// The length of an entry, in bytes.
 pub const fn entry_bytes<P: Pointer>() -> usize {
     assert!(P::BYTES <= POINTER_BYTES_MAX, "the pointer is too long");

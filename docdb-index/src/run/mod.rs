@@ -8,6 +8,7 @@ pub mod format;
 mod merge;
 mod probe;
 mod reader;
+mod scrub;
 mod search;
 mod writer;
 
@@ -16,6 +17,7 @@ pub use format::{RunIdentity, RunMeta};
 pub use merge::{Merge, MergeStats, Winners, merge_runs};
 pub use probe::Probe;
 pub use reader::{ReadMode, Run, RunChunk};
+pub use scrub::RunScrubbed;
 pub use writer::RunWriter;
 
 use docdb_mvcc::CommitTs;

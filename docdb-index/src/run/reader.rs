@@ -208,6 +208,11 @@ impl<P: Pointer> Run<P> {
         &*self.file
     }
 
+    /// The page with that index, unverified.
+    pub(super) fn page(&self, index: u64) -> Result<Page> {
+        read_page(&*self.file, &self.path, index, ReadMode::Blocking)
+    }
+
     pub(super) fn read_error(&self, offset: u64, error: IoError) -> IndexError {
         read_error(&self.path, offset, error)
     }

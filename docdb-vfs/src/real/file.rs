@@ -191,6 +191,14 @@ impl VfsFile for RealFile {
         Ok(())
     }
 
+    #[cfg(target_os = "linux")]
+    fn forget_cached(&self, offset: u64, len: u64) {
+        // A length of 0 would mean all of the file.
+        if let Some(len) = std::num::NonZeroU64::new(len) {
+            let _ = rustix::fs::fadvise(&self.fd, offset, Some(len), rustix::fs::Advice::DontNeed);
+        }
+    }
+
     fn sync_data(&self) -> Result<()> {
         retry_interrupted(|| full_sync(&self.fd)).map_err(|e| self.fail(IoOp::Sync, e))
     }

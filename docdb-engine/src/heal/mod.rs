@@ -1,0 +1,189 @@
+//! Healing: finding what is damaged, and restoring it from an intact copy.
+//!
+//! Damage is found by the scrub, by a read, by a compaction, and by `heal` and `heal_all`. A damaged
+//! document has its bytes looked for in the [`sources`]: only exactly its version counts, which is the
+//! number of the log record that wrote it, and only what verifies by a checksum. What is found is
+//! [written anew](crate::upkeep) under the same version, as a compaction does, and only if the document
+//! has not been superseded, deleted or dropped meanwhile: so nothing older and nothing deleted comes
+//! back. What is nowhere to be found is `Corrupt` for that document alone.
+//!
+//! A reader that meets damage looks for a copy by itself, which it is given, and leaves the restoring
+//! to maintenance. What is known to be lost is not looked for again by readers.
+//!
+//! Locks: `scrub` before all others of the database; the others after all of them, and never
+//! held during I/O.
+
+mod damage;
+mod demand;
+mod pace;
+mod restore;
+mod scrub;
+mod sources;
+mod stats;
+mod walk;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use docdb_datafile::{DataFileError, FrameId};
+use docdb_index::{Key, ReadMode};
+use docdb_mvcc::CommitTs;
+use parking_lot::Mutex;
+
+use crate::db::Inner;
+use crate::error::Result;
+use crate::ops::Ready;
+use crate::pointer::DocPtr;
+
+pub use demand::{HealOptions, HealOutcome, HealProgress, HealReport, UnhealableDocument};
+pub use pace::ScrubPace;
+use restore::How;
+use scrub::Scrub;
+use sources::Effort;
+use stats::Counters;
+pub use stats::HealStats;
+use walk::Target;
+
+/// Most documents that wait to be restored by maintenance. More are found again by the next read or
+/// scrub.
+const QUEUE_MAX: usize = 1024;
+/// Most documents that are known to be damaged without an intact copy.
+const LOST_MAX: usize = 4096;
+/// Most damaged places that are known, so that they are counted once.
+const PLACES_KNOWN_MAX: usize = 4096;
+/// Most documents that are restored at a time.
+const BATCH_DOCUMENTS: usize = 256;
+/// After a restoring that failed the next is tried when this has passed.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// A document's version whose bytes are damaged where the runs say that they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    pub(crate) key: Key,
+    pub(crate) ts: CommitTs,
+    pub(crate) pointer: DocPtr,
+}
+
+impl Wanted {
+    pub(crate) fn frame(&self) -> FrameId {
+        FrameId {
+            collection: self.key.collection,
+            id: self.key.id,
+            version: self.ts.0,
+        }
+    }
+}
+
+/// What healing goes on from.
+#[derive(Debug, Default)]
+pub(crate) struct Healing {
+    scrub: Mutex<Scrub>,
+    /// When the scrub has something to do, in nanoseconds of the clock plus 1; 0 if never.
+    scrub_due: AtomicU64,
+    /// Documents that readers have found damaged, for maintenance to restore.
+    queue: Mutex<BTreeMap<Key, Wanted>>,
+    /// When `queue` is looked at, as `scrub_due`.
+    queue_due: AtomicU64,
+    /// Damaged documents of which no copy was found.
+    lost: Mutex<BTreeMap<Key, Wanted>>,
+    /// Data files in which compactions have found damage.
+    suspects: Mutex<BTreeSet<u32>>,
+    /// What is damaged besides documents.
+    places: Mutex<BTreeSet<(Target, u64)>>,
+    /// Used if the options name no other.
+    pace: ScrubPace,
+    /// Held by a `heal_all`.
+    all: Mutex<()>,
+    counters: Counters,
+}
+
+fn due_of(nanos: &AtomicU64) -> Option<Duration> {
+    match nanos.load(Ordering::Acquire) {
+        0 => None,
+        nanos => Some(Duration::from_nanos(nanos - 1)),
+    }
+}
+
+fn set_due(nanos: &AtomicU64, at: Option<Duration>) {
+    let at = at.map_or(0, |at| (at.as_nanos() as u64).saturating_add(1));
+    nanos.store(at, Ordering::Release);
+}
+
+impl Healing {
+    /// When maintenance has something to do for it.
+    pub(crate) fn due(&self) -> Option<Duration> {
+        let dues = [due_of(&self.scrub_due), due_of(&self.queue_due)];
+        dues.into_iter().flatten().min()
+    }
+
+    fn is_lost(&self, wanted: &Wanted) -> bool {
+        self.lost.lock().get(&wanted.key) == Some(wanted)
+    }
+}
+
+impl Inner {
+    /// The bytes of a version that a reader found damaged, from a copy; else what the reader found.
+    #[cold]
+    pub(crate) fn rescue(
+        &self,
+        wanted: Wanted,
+        error: DataFileError,
+        mode: ReadMode,
+    ) -> Result<Ready<Arc<[u8]>>> {
+        if !matches!(error, DataFileError::Corrupt { .. }) || self.healing.is_lost(&wanted) {
+            return Err(error.into());
+        }
+        if mode == ReadMode::NoWait {
+            return Ok(Ready::WouldBlock);
+        }
+        self.note_damaged(wanted);
+        match self.copy_of(&wanted, Effort::OfReader)? {
+            Some(body) => {
+                let counters = &self.healing.counters;
+                counters.rescued.fetch_add(1, Ordering::Relaxed);
+                Ok(Ready::Now(body))
+            }
+            None => Err(error.into()),
+        }
+    }
+
+    /// Has maintenance restore a document.
+    fn note_damaged(&self, wanted: Wanted) {
+        let healing = &self.healing;
+        {
+            let mut queue = healing.queue.lock();
+            if queue.get(&wanted.key) == Some(&wanted) || queue.len() >= QUEUE_MAX {
+                return;
+            }
+            queue.insert(wanted.key, wanted);
+        }
+        set_due(&healing.queue_due, Some(self.vfs.now()));
+        self.request_maintenance();
+    }
+
+    /// Restores what readers have found damaged; whether there was anything.
+    pub(crate) fn heal_queued_if_due(&self) -> Result<bool> {
+        let now = self.vfs.now();
+        if due_of(&self.healing.queue_due).is_none_or(|due| due > now) {
+            return Ok(false);
+        }
+        let batch: Vec<Wanted> = {
+            let queue = self.healing.queue.lock();
+            queue.values().copied().take(BATCH_DOCUMENTS).collect()
+        };
+        if let Err(error) = self.heal_batch(&batch, How::InBackground) {
+            set_due(&self.healing.queue_due, Some(now + RETRY_AFTER));
+            return Err(error);
+        }
+        let mut queue = self.healing.queue.lock();
+        for wanted in &batch {
+            if queue.get(&wanted.key) == Some(wanted) {
+                queue.remove(&wanted.key);
+            }
+        }
+        set_due(&self.healing.queue_due, (!queue.is_empty()).then_some(now));
+        Ok(!batch.is_empty())
+    }
+}

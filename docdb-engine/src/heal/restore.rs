@@ -1,0 +1,159 @@
+//! Restoring documents from their copies.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use docdb_datafile::DataFileError;
+
+use super::{LOST_MAX, Wanted};
+use crate::db::Inner;
+use crate::error::{Error, Result};
+use crate::heal::sources::Effort;
+use crate::upkeep::Relocated;
+
+/// Copies are written when so many bytes of them are in memory.
+const COPIES_BYTES_MAX: usize = 8 << 20;
+
+/// What became of a document that was looked at.
+#[derive(Debug, Clone)]
+pub(super) enum Fate {
+    /// It verifies.
+    Intact,
+    /// It was damaged, and is durable anew.
+    Healed,
+    /// It has a newer version, or is deleted, or has another place.
+    Superseded,
+    /// It is damaged, and there is no copy: what the read says.
+    Lost(Error),
+}
+
+/// Who wants documents restored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum How {
+    OnDemand,
+    InBackground,
+}
+
+/// Copies that are not written yet.
+#[derive(Default)]
+struct Copies {
+    at: Vec<usize>,
+    found: Vec<(Wanted, Arc<[u8]>)>,
+    bytes: usize,
+}
+
+impl Inner {
+    /// Reads these documents from the disk, and restores those that are damaged and have a copy. What
+    /// is told to be healed is durable.
+    ///
+    /// # Errors
+    /// `Io`, `DiskFull`, `Poisoned`, `Closed`: some may be healed all the same.
+    pub(super) fn heal_batch(&self, wanted: &[Wanted], how: How) -> Result<Vec<Fate>> {
+        let mut fates = Vec::with_capacity(wanted.len());
+        let mut damaged = Vec::new();
+        for (at, one) in wanted.iter().enumerate() {
+            self.check_open()?;
+            fates.push(match self.store.read(one.pointer.0, &one.frame()) {
+                Ok(_) => Fate::Intact,
+                Err(DataFileError::NoSuchFile { .. }) => Fate::Superseded,
+                Err(error) => {
+                    damaged.push(at);
+                    Fate::Lost(error.into())
+                }
+            });
+        }
+        self.note_found(&damaged, wanted);
+        let sought: Vec<Wanted> = damaged.iter().map(|&at| wanted[at]).collect();
+        let mut copies = Copies::default();
+        self.copies_of(&sought, Effort::All, &mut |i, body| {
+            copies.bytes += body.len();
+            copies.at.push(damaged[i]);
+            copies.found.push((sought[i], body));
+            match copies.bytes >= COPIES_BYTES_MAX {
+                true => self.write_copies(&mut copies, &mut fates, how),
+                false => Ok(()),
+            }
+        })?;
+        self.write_copies(&mut copies, &mut fates, how)?;
+        // Only what is current is lost.
+        let left = damaged.iter().filter(|at| matches!(fates[**at], Fate::Lost(_)));
+        let left: Vec<usize> = left.copied().collect();
+        for at in left {
+            // Where the runs are damaged, too, nobody knows.
+            if matches!(self.is_current(&wanted[at]), Ok(false)) {
+                fates[at] = Fate::Superseded;
+            }
+        }
+        self.note_lost(wanted, &fates);
+        Ok(fates)
+    }
+
+    fn write_copies(&self, copies: &mut Copies, fates: &mut [Fate], how: How) -> Result<()> {
+        let copies = std::mem::take(copies);
+        if copies.found.is_empty() {
+            return Ok(());
+        }
+        let outcomes = self.relocate(&copies.found)?;
+        let mut healed = 0;
+        for (at, outcome) in copies.at.into_iter().zip(outcomes) {
+            fates[at] = match outcome {
+                Relocated::Done => {
+                    healed += 1;
+                    Fate::Healed
+                }
+                Relocated::Superseded => Fate::Superseded,
+                // What the read said.
+                Relocated::Unknown => continue,
+            };
+        }
+        let counters = &self.healing.counters;
+        let counter = match how {
+            How::OnDemand => &counters.healed_on_demand,
+            How::InBackground => &counters.healed_in_background,
+        };
+        counter.fetch_add(healed, Ordering::Relaxed);
+        if healed > 0 {
+            super::set_due(&counters.last_healed, Some(self.vfs.now()));
+        }
+        Ok(())
+    }
+
+    fn note_found(&self, damaged: &[usize], wanted: &[Wanted]) {
+        let new = damaged.iter().filter(|at| !self.healing.is_lost(&wanted[**at]));
+        let new = new.count() as u64;
+        let counters = &self.healing.counters;
+        counters.found.fetch_add(new, Ordering::Relaxed);
+        if new > 0 {
+            super::set_due(&counters.last_found, Some(self.vfs.now()));
+        }
+    }
+
+    fn note_lost(&self, wanted: &[Wanted], fates: &[Fate]) {
+        let mut lost = self.healing.lost.lock();
+        for (one, fate) in wanted.iter().zip(fates) {
+            match fate {
+                Fate::Lost(_) if lost.get(&one.key) == Some(one) => {}
+                Fate::Lost(_) => {
+                    let counters = &self.healing.counters;
+                    counters.unhealable.fetch_add(1, Ordering::Relaxed);
+                    if lost.len() < LOST_MAX {
+                        lost.insert(one.key, *one);
+                    }
+                }
+                _ => {
+                    lost.remove(&one.key);
+                }
+            }
+        }
+    }
+
+    /// Forgets of what is lost what has been superseded, deleted or dropped.
+    pub(super) fn review_lost(&self) {
+        let lost: Vec<Wanted> = self.healing.lost.lock().values().copied().collect();
+        for one in lost {
+            if matches!(self.is_current(&one), Ok(false)) {
+                self.healing.lost.lock().remove(&one.key);
+            }
+        }
+    }
+}
