@@ -151,6 +151,21 @@ impl Database {
         self.runtime.block_on(self.inner.compact())
     }
 
+    /// As [`crate::Database::heal`].
+    pub fn heal(&self, collection: &str, id: u64) -> Result<crate::HealOutcome> {
+        self.runtime.block_on(self.inner.heal(collection, id))
+    }
+
+    /// As [`crate::Database::heal_all`].
+    pub fn heal_all(&self) -> Result<crate::HealReport> {
+        self.runtime.block_on(self.inner.heal_all())
+    }
+
+    /// As [`crate::Database::heal_stats`].
+    pub fn heal_stats(&self) -> Result<serde_json::Value> {
+        self.runtime.block_on(self.inner.heal_stats())
+    }
+
     /// As [`crate::Database::checkpoint`].
     pub fn checkpoint(&self) -> Result<()> {
         self.runtime.block_on(self.inner.checkpoint())

@@ -149,6 +149,10 @@ impl Client {
 
     async fn call_once(&self, request: &Request) -> Result<Response> {
         let connection = self.link.connection().await?;
+        if !connection.knows(request) {
+            let message = format!("the server does not know {}", request.opcode());
+            return Err(Error::new(ErrorKind::UnsupportedVersion, message).at(Stage::Unsent));
+        }
         connection.call(request, self.deadline()).await
     }
 }
@@ -182,10 +186,12 @@ pub(crate) fn expect_ok(response: Response) -> Result<()> {
 
 pub(crate) fn stats_of(response: Response) -> Result<serde_json::Value> {
     match response {
-        Response::Stats(json) => serde_json::from_slice(&json).map_err(|error| {
-            let message = format!("the server's statistics are not JSON: {error}");
-            Error::new(ErrorKind::Protocol, message).with_source(error)
-        }),
+        Response::Stats(json) | Response::HealStats(json) => {
+            serde_json::from_slice(&json).map_err(|error| {
+                let message = format!("the server's statistics are not JSON: {error}");
+                Error::new(ErrorKind::Protocol, message).with_source(error)
+            })
+        }
         other => Err(unexpected(&other)),
     }
 }

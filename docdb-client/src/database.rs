@@ -10,8 +10,8 @@ use crate::{Batch, Client, Collection, RawCollection, Result};
 /// exist before.
 #[derive(Debug, Clone)]
 pub struct Database {
-    client: Client,
-    name: Text,
+    pub(crate) client: Client,
+    pub(crate) name: Text,
 }
 
 /// A collection, as listed.

@@ -98,8 +98,7 @@ impl DataFile {
             true => durable_len,
             false => frames.offset(),
         };
-        self.file()
-            .forget_cached(from, offset.saturating_sub(from));
+        self.file().forget_cached(from, offset.saturating_sub(from));
         Ok(Scrubbed {
             offset,
             is_end: is_end || offset >= durable_len,

@@ -4,6 +4,7 @@ mod codec;
 mod error;
 mod frame;
 mod handshake;
+mod heal;
 mod hello;
 mod limits;
 mod opcode;
@@ -21,7 +22,8 @@ pub use codec::{Codec, decode_request, decode_response};
 pub use error::{DecodeError, DecodeReason, EncodeError};
 pub use frame::{FRAME_HEADER_BYTES, Frame, FrameDecoder, RequestId};
 pub use handshake::{ClientHandshake, HandshakeError, ServerHandshake, Session};
-pub use hello::{FEATURE_VIEWS, Limits, PROTOCOL_VERSION, PROTOCOL_VERSION_MIN};
+pub use heal::{HEAL_NAMED_MAX, HealOutcome, HealReport, UnhealableDocument};
+pub use hello::{FEATURE_HEALING, FEATURE_VIEWS, Limits, PROTOCOL_VERSION, PROTOCOL_VERSION_MIN};
 pub use limits::{
     BATCH_ERROR_MESSAGE_BYTES_MAX, ERROR_MESSAGE_BYTES_MAX, HELLO_BYTES_MAX, IN_FLIGHT_REQUESTS,
     PEER_NAME_BYTES_MAX, READ_RESERVE_BYTES, SCAN_CREDIT_BYTES, SCAN_ITEMS_MAX, VIEWS_OPEN,

@@ -91,6 +91,12 @@ opcodes! {
     Checkpoint = 0x50, "checkpoint";
     /// Gives back the space of what was deleted or replaced.
     Compact = 0x51, "compact";
+    /// Verifies a document, and restores it if it is damaged.
+    Heal = 0x52, "heal";
+    /// Verifies all of a database, and restores what is damaged.
+    HealAll = 0x53, "heal_all";
+    /// Asks what healing has found and done.
+    HealStats = 0x54, "heal_stats";
     /// Asks for statistics.
     Stats = 0x60, "stats";
 
@@ -128,6 +134,12 @@ opcodes! {
     Committed = 0xC1, "committed";
     /// What a compaction has done.
     Compacted = 0xD1, "compacted";
+    /// What became of a document that was to be healed.
+    Healed = 0xD2, "healed";
+    /// What the healing of a database found and did.
+    HealedAll = 0xD3, "healed_all";
+    /// What healing has found and done.
+    HealStatsAnswer = 0xD4, "heal_stats_answer";
     /// Statistics.
     StatsAnswer = 0xE0, "stats_answer";
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::{Opcode, Text, ViewRequest};
+use crate::{FEATURE_HEALING, FEATURE_VIEWS, Opcode, Text, ViewRequest};
 
 /// One request. Names are checked by the server, not here; durability modes are written as in the
 /// command line (`full`, `always`, `interval(100)`, `os`, `memory`, `none`).
@@ -128,6 +128,25 @@ pub enum Request {
         /// The database.
         db: Text,
     },
+    /// Verifies a document, and restores it if it is damaged and there is an intact copy.
+    Heal {
+        /// The database.
+        db: Text,
+        /// The collection.
+        collection: Text,
+        /// The document.
+        id: u64,
+    },
+    /// Verifies all of a database, and restores what is damaged. It can be cancelled.
+    HealAll {
+        /// The database.
+        db: Text,
+    },
+    /// Asks what healing has found and done, and how far it has come.
+    HealStats {
+        /// The database.
+        db: Text,
+    },
     /// Asks for statistics.
     Stats {
         /// The database; the whole server without.
@@ -159,6 +178,9 @@ impl Request {
             Request::DeleteRange { .. } => Opcode::DeleteRange,
             Request::Checkpoint { .. } => Opcode::Checkpoint,
             Request::Compact { .. } => Opcode::Compact,
+            Request::Heal { .. } => Opcode::Heal,
+            Request::HealAll { .. } => Opcode::HealAll,
+            Request::HealStats { .. } => Opcode::HealStats,
             Request::Stats { .. } => Opcode::Stats,
             Request::View(request) => request.opcode(),
         }
@@ -182,7 +204,10 @@ impl Request {
             | Request::Batch { db, .. }
             | Request::DeleteRange { db, .. }
             | Request::Checkpoint { db }
-            | Request::Compact { db } => Some(db),
+            | Request::Compact { db }
+            | Request::Heal { db, .. }
+            | Request::HealAll { db }
+            | Request::HealStats { db } => Some(db),
             Request::Scan(scan) => Some(&scan.db),
             Request::Stats { db } => db.as_ref(),
             Request::View(request) => request.db(),
@@ -200,6 +225,7 @@ impl Request {
             | Request::Exists { .. }
             | Request::Count { .. }
             | Request::Scan(_)
+            | Request::HealStats { .. }
             | Request::Stats { .. } => true,
             Request::Cancel
             | Request::ScanCredit { .. }
@@ -211,8 +237,21 @@ impl Request {
             | Request::Batch { .. }
             | Request::DeleteRange { .. }
             | Request::Checkpoint { .. }
-            | Request::Compact { .. } => false,
+            | Request::Compact { .. }
+            | Request::Heal { .. }
+            | Request::HealAll { .. } => false,
             Request::View(request) => request.is_read_only(),
+        }
+    }
+
+    /// The feature bits that a server must have agreed to before it is sent the request.
+    pub fn features(&self) -> u64 {
+        match self {
+            Request::View(_) => FEATURE_VIEWS,
+            Request::Heal { .. } | Request::HealAll { .. } | Request::HealStats { .. } => {
+                FEATURE_HEALING
+            }
+            _ => 0,
         }
     }
 }

@@ -47,7 +47,9 @@ impl Encode for Request {
             Request::DropDatabase { name } => p.text(name)?,
             Request::ListCollections { db }
             | Request::Checkpoint { db }
-            | Request::Compact { db } => p.text(db)?,
+            | Request::Compact { db }
+            | Request::HealAll { db }
+            | Request::HealStats { db } => p.text(db)?,
             Request::CreateCollection { db, name } => {
                 p.text(db)?;
                 p.text(name)?;
@@ -57,7 +59,9 @@ impl Encode for Request {
                 p.text(name)?;
                 fields.flag(FORCE, *force);
             }
-            Request::Read { db, collection, id } | Request::Exists { db, collection, id } => {
+            Request::Read { db, collection, id }
+            | Request::Exists { db, collection, id }
+            | Request::Heal { db, collection, id } => {
                 p.text(db)?;
                 p.text(collection)?;
                 p.u64(*id);
@@ -232,6 +236,13 @@ pub(crate) fn decode(frame: &Frame) -> Result<Request, DecodeError> {
         },
         Some(Opcode::Checkpoint) => Request::Checkpoint { db: r.text()? },
         Some(Opcode::Compact) => Request::Compact { db: r.text()? },
+        Some(Opcode::Heal) => Request::Heal {
+            db: r.text()?,
+            collection: r.text()?,
+            id: r.u64()?,
+        },
+        Some(Opcode::HealAll) => Request::HealAll { db: r.text()? },
+        Some(Opcode::HealStats) => Request::HealStats { db: r.text()? },
         Some(Opcode::Stats) => Request::Stats {
             db: r.opt_text(present.has(STATS_DB))?,
         },

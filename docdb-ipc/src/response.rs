@@ -6,7 +6,7 @@ use std::num::NonZeroU16;
 use bytes::Bytes;
 use docdb_types::ErrorKind;
 
-use crate::{Opcode, Text};
+use crate::{HealOutcome, HealReport, Opcode, Text};
 
 /// One answer. All but [`Response::ScanItems`] end their request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +76,17 @@ pub enum Response {
     },
     /// What a compaction has done.
     Compacted(Compacted),
+    /// What became of a document that was to be healed.
+    Healed {
+        /// What.
+        outcome: HealOutcome,
+        /// Where it is damaged, for people, if it is.
+        what: Option<Text>,
+    },
+    /// What the healing of a database found and did.
+    HealedAll(HealReport),
+    /// What healing has found and done, as a JSON object.
+    HealStats(Bytes),
     /// Statistics as a JSON object.
     Stats(Bytes),
 }
@@ -100,6 +111,9 @@ impl Response {
             Response::Opened { .. } => Opcode::Opened,
             Response::Committed { .. } => Opcode::Committed,
             Response::Compacted(_) => Opcode::Compacted,
+            Response::Healed { .. } => Opcode::Healed,
+            Response::HealedAll(_) => Opcode::HealedAll,
+            Response::HealStats(_) => Opcode::HealStatsAnswer,
             Response::Stats(_) => Opcode::StatsAnswer,
         }
     }

@@ -7,13 +7,15 @@ use crate::limits::{BATCH_ERROR_MESSAGE_BYTES_MAX, ERROR_MESSAGE_BYTES_MAX, SCAN
 use crate::scan::SCAN_ITEM_HEADER_BYTES;
 use crate::wire::{Fields, Present, Put, Reader};
 use crate::{
-    CollectionInfo, Compacted, DatabaseInfo, DecodeError, EncodeError, ErrorCode, Frame, OpResult,
-    Opcode, Response, ScanItem, WireError,
+    CollectionInfo, Compacted, DatabaseInfo, DecodeError, EncodeError, ErrorCode, Frame,
+    HEAL_NAMED_MAX, HealOutcome, HealReport, OpResult, Opcode, Response, ScanItem,
+    UnhealableDocument, WireError,
 };
 
 const CURSOR: u32 = 0;
 const RANGE_VERSION: u32 = 0;
 const RANGE_NEXT: u32 = 1;
+const HEALED_WHAT: u32 = 0;
 const ERROR_VERSION: u32 = 0;
 const ERROR_OP_INDEX: u32 = 1;
 
@@ -21,6 +23,10 @@ const ERROR_OP_INDEX: u32 = 1;
 const DATABASE_BYTES_MIN: usize = 2 + 8 + 2 + 1;
 /// An empty text, an id and a count.
 const COLLECTION_BYTES_MIN: usize = 2 + 8 + 8;
+/// Two empty texts, an id and a version.
+const UNHEALABLE_BYTES_MIN: usize = 2 + 8 + 8 + 2;
+/// An empty text.
+const TEXT_BYTES_MIN: usize = 2;
 /// A tag and an error with an empty message.
 const RESULT_BYTES_MIN: usize = 1 + 2 + 2 + 2;
 
@@ -114,13 +120,59 @@ impl Encode for Response {
                 p.u64(done.bytes_after);
                 p.u64(done.documents_moved);
             }
-            Response::Stats(json) => p.bytes(json)?,
+            Response::Healed { outcome, what } => {
+                p.u8(outcome.code());
+                fields.text(p, HEALED_WHAT, what.as_ref())?;
+            }
+            Response::HealedAll(report) => put_report(p, report)?,
+            Response::HealStats(json) | Response::Stats(json) => p.bytes(json)?,
         }
         Ok(Head {
             opcode: self.opcode(),
             present: fields.0,
         })
     }
+}
+
+fn put_report(p: &mut impl Put, report: &HealReport) -> Result<(), EncodeError> {
+    p.u64(report.files);
+    p.u64(report.bytes);
+    p.u64(report.found);
+    p.u64(report.healed);
+    p.u64(report.unhealable);
+    p.u64(report.index_pages_damaged);
+    p.count(report.unhealable_documents.len(), HEAL_NAMED_MAX)?;
+    for document in &report.unhealable_documents {
+        p.text(&document.collection)?;
+        p.u64(document.id);
+        p.u64(document.version);
+        p.text(&document.what)?;
+    }
+    p.count(report.places.len(), HEAL_NAMED_MAX)?;
+    for place in &report.places {
+        p.text(place)?;
+    }
+    Ok(())
+}
+
+fn report(r: &mut Reader<'_>) -> Result<HealReport, DecodeError> {
+    Ok(HealReport {
+        files: r.u64()?,
+        bytes: r.u64()?,
+        found: r.u64()?,
+        healed: r.u64()?,
+        unhealable: r.u64()?,
+        index_pages_damaged: r.u64()?,
+        unhealable_documents: list(r, UNHEALABLE_BYTES_MIN, HEAL_NAMED_MAX, |r| {
+            Ok(UnhealableDocument {
+                collection: r.text()?,
+                id: r.u64()?,
+                version: r.u64()?,
+                what: r.text()?,
+            })
+        })?,
+        places: list(r, TEXT_BYTES_MIN, HEAL_NAMED_MAX, |r| r.text())?,
+    })
 }
 
 fn put_result(p: &mut impl Put, result: &OpResult) -> Result<(), EncodeError> {
@@ -209,6 +261,18 @@ pub(crate) fn decode(frame: &Frame) -> Result<Response, DecodeError> {
             bytes_after: r.u64()?,
             documents_moved: r.u64()?,
         }),
+        Some(Opcode::Healed) => {
+            let outcome = r.u8()?;
+            let Some(outcome) = HealOutcome::from_code(outcome) else {
+                return Err(r.bad_value("heal outcome", outcome));
+            };
+            Response::Healed {
+                outcome,
+                what: r.opt_text(present.has(HEALED_WHAT))?,
+            }
+        }
+        Some(Opcode::HealedAll) => Response::HealedAll(report(&mut r)?),
+        Some(Opcode::HealStatsAnswer) => Response::HealStats(r.bytes()?),
         Some(Opcode::StatsAnswer) => Response::Stats(r.bytes()?),
         _ => return Err(frame.unexpected()),
     };

@@ -18,7 +18,7 @@ pub struct PoolOptions {
     /// The durability mode of databases that are created without one.
     pub durability: Durability,
     /// The options of every database. Its durability comes from the catalog, its maintainer is the
-    /// pool.
+    /// pool, and all share one scrub pace.
     pub db: DbOptions,
     /// Most databases open at a time. At the limit the one unused for longest is closed.
     pub open_databases_max: usize,

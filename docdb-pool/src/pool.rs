@@ -112,6 +112,7 @@ impl Pool {
             open: Mutex::new(HashMap::default()),
             executor,
             activity,
+            scrub_pace: Arc::default(),
             closing: AtomicBool::new(false),
             counters: Counters::default(),
         });

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use ahash::RandomState;
-use docdb_engine::{Db, DbOptions, Durability, Error, ErrorKind, OnProgress};
+use docdb_engine::{Db, DbOptions, Durability, Error, ErrorKind, OnProgress, ScrubPace};
 use docdb_vfs::Vfs;
 use parking_lot::{Mutex, RwLock};
 
@@ -41,6 +41,8 @@ pub(crate) struct Shared {
     pub(crate) open: Mutex<HashMap<u64, Arc<Slot>, RandomState>>,
     pub(crate) executor: Arc<FlushExecutor>,
     pub(crate) activity: Arc<Activity>,
+    /// Has the databases scrub one after the other.
+    pub(crate) scrub_pace: Arc<ScrubPace>,
     /// Set when the pool closes: nothing is opened from then on.
     pub(crate) closing: AtomicBool,
     pub(crate) counters: Counters,
@@ -211,6 +213,7 @@ impl Shared {
         let mut options = self.options.db.clone();
         options.durability = durability;
         options.maintainer = Some(self.activity.clone());
+        options.scrub_pace = Some(Arc::clone(&self.scrub_pace));
         options
     }
 

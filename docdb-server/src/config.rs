@@ -111,6 +111,26 @@ pub struct ServeArgs {
         value_parser = clap::value_parser!(u64).range(128 << 10..)
     )]
     pub wal_bytes_max: u64,
+    /// Seconds after its opening, and after each pass, at which a database begins to verify its files;
+    /// 0: never.
+    #[arg(
+        long,
+        global = true,
+        env = "DOCDB_SCRUB_INTERVAL",
+        default_value_t = 3600,
+        value_name = "SECONDS"
+    )]
+    pub scrub_interval: u32,
+    /// The most that all databases together read a second for that, in bytes.
+    #[arg(
+        long,
+        global = true,
+        env = "DOCDB_SCRUB_BYTES_PER_SECOND",
+        default_value_t = 16 << 20,
+        value_name = "BYTES",
+        value_parser = clap::value_parser!(u64).range(1 << 10..)
+    )]
+    pub scrub_bytes_per_second: u64,
     /// Most connections at a time; further clients wait to be accepted.
     #[arg(
         long,
@@ -178,6 +198,11 @@ pub struct Config {
     pub keep_checkpoints: u32,
     /// Budget in bytes for the files of each database's log.
     pub wal_bytes_max: u64,
+    /// How long after its opening, and after each pass, a database begins to verify its files; zero for
+    /// never.
+    pub scrub_interval: Duration,
+    /// The most that all databases together read a second for that, in bytes.
+    pub scrub_bytes_per_second: u64,
     /// Most connections at a time.
     pub connections_max: u32,
     /// How long stopping may take.
@@ -195,6 +220,8 @@ impl Config {
             wal_compression: Compression::default(),
             keep_checkpoints: 1,
             wal_bytes_max: 256 << 20,
+            scrub_interval: Duration::from_secs(3600),
+            scrub_bytes_per_second: 16 << 20,
             connections_max: 4096,
             drain_timeout: DRAIN_TIMEOUT,
         }
@@ -209,6 +236,8 @@ impl From<ServeArgs> for Config {
             wal_compression: args.wal_compression,
             keep_checkpoints: args.keep_checkpoints,
             wal_bytes_max: args.wal_bytes_max,
+            scrub_interval: Duration::from_secs(args.scrub_interval.into()),
+            scrub_bytes_per_second: args.scrub_bytes_per_second,
             connections_max: args.max_connections,
             ..Config::new(args.data_dir, args.socket)
         }

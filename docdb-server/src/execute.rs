@@ -11,6 +11,7 @@ use docdb_pool::{DbHandle, Pool};
 use tracing::error;
 
 use crate::convert;
+use crate::heal;
 use crate::limits::{INLINE_WRITE_BYTES_MAX, INLINE_WRITE_OPS_MAX};
 use crate::open_scan::{OpenScan, scan_request};
 use crate::state::{State, count};
@@ -186,6 +187,11 @@ fn try_blocking(state: &State, request: Request) -> Result<Outcome, Error> {
                 bytes_after: report.bytes_after,
                 documents_moved: report.documents_moved,
             })
+        }
+        Request::Heal { db, collection, id } => heal::heal(state, db, collection, *id)?,
+        Request::HealStats { db } => {
+            let stats = heal::stats(&pool.database(db)?.heal_stats());
+            Response::HealStats(stats.to_string().into())
         }
         Request::Stats { db } => {
             let value = match db {

@@ -5,6 +5,7 @@ mod config;
 mod connection;
 mod convert;
 mod execute;
+mod heal;
 mod limits;
 mod logging;
 mod open_scan;

@@ -101,6 +101,8 @@ impl Server {
         db.wal_compression = config.wal_compression;
         db.keep_checkpoints = config.keep_checkpoints as usize;
         db.wal_bytes_max = config.wal_bytes_max;
+        db.scrub_interval = config.scrub_interval;
+        db.scrub_bytes_per_second = config.scrub_bytes_per_second;
         let snapshot_idle_max = db.snapshot_idle_max;
         let pool = when_free(|| {
             let options = PoolOptions::default()

@@ -155,6 +155,7 @@ pub(crate) fn database(name: &str, db: &docdb_engine::Db) -> Value {
             "merges": stats.merges,
             "unaccounted": stats.unaccounted,
         },
+        "healing": crate::heal::stats(&db.heal_stats()),
         "memory": memory(&stats),
         "snapshots": {
             "open": stats.snapshots,

@@ -50,6 +50,8 @@ pub(crate) struct Shared {
     next_id: AtomicU64,
     codec: Codec,
     limits: Limits,
+    /// The feature bits that both sides use.
+    features: u64,
 }
 
 #[derive(Debug, Default)]
@@ -124,7 +126,12 @@ impl Reply {
 impl Connection {
     /// Starts the tasks of a connection whose hello was answered with these limits. The decoder may
     /// hold what came after that answer.
-    pub(crate) fn start(stream: UnixStream, decoder: FrameDecoder, limits: Limits) -> Connection {
+    pub(crate) fn start(
+        stream: UnixStream,
+        decoder: FrameDecoder,
+        limits: Limits,
+        features: u64,
+    ) -> Connection {
         let in_flight = limits.in_flight_requests_max.clamp(1, IN_FLIGHT_MAX) as usize;
         let shared = Arc::new(Shared {
             state: Mutex::new(State::default()),
@@ -135,6 +142,7 @@ impl Connection {
             next_id: AtomicU64::new(1),
             codec: Codec::new(limits.frame_bytes_max as usize),
             limits,
+            features,
         });
         let (read, write) = stream.into_split();
         let reader = tokio::spawn(tasks::read(Arc::clone(&shared), read, decoder));
@@ -160,6 +168,11 @@ impl Connection {
         let (sender, receiver) = oneshot::channel();
         let in_flight = self.send(request, Reply::One(sender), deadline).await?;
         answer(in_flight, receiver, request, deadline).await
+    }
+
+    /// Whether the server knows the request.
+    pub(crate) fn knows(&self, request: &Request) -> bool {
+        request.features() & !self.shared.features == 0
     }
 
     /// What the server told of its limits.

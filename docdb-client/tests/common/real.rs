@@ -35,6 +35,11 @@ impl RealServer {
         }
     }
 
+    /// Where the server keeps its data.
+    pub fn data_dir(&self) -> PathBuf {
+        self._temp.path().join("data")
+    }
+
     pub fn path(&self) -> &Path {
         &self.socket
     }

@@ -8,10 +8,10 @@ use docdb_index::{Key, Lookup, Place, ReadMode};
 use docdb_types::ErrorKind;
 use parking_lot::Mutex;
 
+use super::Wanted;
 use super::damage::Damaged;
 use super::restore::{Fate, How};
 use super::walk::{PLACES_MAX, Part, Target, Walk};
-use super::Wanted;
 use crate::db::{Db, Inner};
 use crate::error::{Error, Result};
 
@@ -193,7 +193,8 @@ impl Inner {
 
     fn heal_all(&self, options: &HealOptions<'_>) -> Result<HealReport> {
         let Some(_one) = self.healing.all.try_lock() else {
-            let what = "all of the database is being healed already; see its progress in heal_stats";
+            let what =
+                "all of the database is being healed already; see its progress in heal_stats";
             return Err(Error::new(ErrorKind::Busy, what));
         };
         let started = self.vfs.now();

@@ -76,7 +76,9 @@ impl Inner {
         })?;
         self.write_copies(&mut copies, &mut fates, how)?;
         // Only what is current is lost.
-        let left = damaged.iter().filter(|at| matches!(fates[**at], Fate::Lost(_)));
+        let left = damaged
+            .iter()
+            .filter(|at| matches!(fates[**at], Fate::Lost(_)));
         let left: Vec<usize> = left.copied().collect();
         for at in left {
             // Where the runs are damaged, too, nobody knows.
@@ -119,7 +121,9 @@ impl Inner {
     }
 
     fn note_found(&self, damaged: &[usize], wanted: &[Wanted]) {
-        let new = damaged.iter().filter(|at| !self.healing.is_lost(&wanted[**at]));
+        let new = damaged
+            .iter()
+            .filter(|at| !self.healing.is_lost(&wanted[**at]));
         let new = new.count() as u64;
         let counters = &self.healing.counters;
         counters.found.fetch_add(new, Ordering::Relaxed);

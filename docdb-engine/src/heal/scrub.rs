@@ -181,7 +181,9 @@ impl Inner {
     pub(super) fn begin_scan(&self, todo_bytes: u64) {
         let counters = &self.healing.counters;
         counters.scan_done_bytes.store(0, Ordering::Relaxed);
-        counters.scan_todo_bytes.store(todo_bytes, Ordering::Relaxed);
+        counters
+            .scan_todo_bytes
+            .store(todo_bytes, Ordering::Relaxed);
     }
 
     pub(super) fn end_scan(&self, is_whole: bool) {

@@ -171,7 +171,11 @@ impl Inner {
         missing: &mut Vec<usize>,
         on_copy: OnCopy<'_>,
     ) -> Result<()> {
-        let Ok(mut reader) = self.wal.oldest_lsn().and_then(|lsn| self.wal.read_from(lsn)) else {
+        let Ok(mut reader) = self
+            .wal
+            .oldest_lsn()
+            .and_then(|lsn| self.wal.read_from(lsn))
+        else {
             return Ok(());
         };
         while let Ok(Some(record)) = reader.next() {

@@ -44,7 +44,8 @@ pub struct HealStats {
     /// Other pages of index runs, and headers of data files, that were found damaged: the file is
     /// written anew in the background.
     pub headers_damaged: u64,
-    /// How often the log was found damaged; a checkpoint then makes what is damaged dispensable.
+    /// How often the log was found damaged; a checkpoint is then taken, so that data files have
+    /// what it held, and no open reads it once a checkpoint lies in another segment.
     pub log_damaged: u64,
 }
 

@@ -143,7 +143,11 @@ impl Inner {
             self.note_place(walk.target, offset, &counters.index_pages_damaged);
         }
         for offset in scrubbed.others_damaged {
-            walk.place(damaged_at(run.path(), offset, "a page without index entries"));
+            walk.place(damaged_at(
+                run.path(),
+                offset,
+                "a page without index entries",
+            ));
             self.note_place(walk.target, offset, &counters.headers_damaged);
             self.upkeep.rewrite_run(number, self.vfs.now());
             self.request_maintenance();
@@ -194,8 +198,8 @@ impl Inner {
                 self.note_place(Target::Log, walk.at, &self.healing.counters.log_damaged);
                 walk.place(error.into());
                 walk.at = walk.log_end + 1;
-                // What only the damaged log held is in memory, and then in data files: the next open
-                // need not read what is damaged.
+                // What only the damaged log held is in memory, and then in data files: once a
+                // checkpoint lies in another segment, no open reads what is damaged.
                 self.checkpoint()?;
                 true
             }

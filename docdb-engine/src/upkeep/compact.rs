@@ -110,9 +110,7 @@ impl Inner {
         };
         let slice = self.copy_slice(job, &file, work)?;
         let bytes = slice.read_bytes + slice.copied_bytes;
-        let is_gone = self
-            .publish_slice(Some(job.victim), &slice, work)?
-            .is_gone;
+        let is_gone = self.publish_slice(Some(job.victim), &slice, work)?.is_gone;
         let took = self.vfs.now().saturating_sub(started).as_nanos() as u64;
         let counters = &self.counters;
         counters.compaction_nanos.fetch_add(took, Ordering::Relaxed);

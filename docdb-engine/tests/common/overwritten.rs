@@ -47,6 +47,7 @@ pub(crate) fn overwrite(bytes_per_second: u64, time: Duration) -> Result<Space, 
     options.compact_slice_bytes /= 16;
     options.compact_dead_bytes_max /= 16;
     options.compaction_bytes_per_second = bytes_per_second;
+    options.scrub_interval = Duration::ZERO;
     let vfs = disk();
     let most = Arc::new(AtomicU64::new(0));
     let (counted, seen) = (vfs.clone(), Arc::clone(&most));

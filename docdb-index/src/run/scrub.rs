@@ -27,7 +27,10 @@ impl<P: Pointer> Run<P> {
     pub fn scrub(&self, from: u64, pages_max: u64) -> Result<RunScrubbed> {
         let pages = self.meta().file_bytes() / PAGE_BYTES as u64;
         let end = from.saturating_add(pages_max.max(1)).min(pages);
-        let (at, len) = (from * PAGE_BYTES as u64, (end - from.min(end)) * PAGE_BYTES as u64);
+        let (at, len) = (
+            from * PAGE_BYTES as u64,
+            (end - from.min(end)) * PAGE_BYTES as u64,
+        );
         self.file().forget_cached(at, len);
         let mut scrubbed = RunScrubbed {
             page: end,

@@ -4,8 +4,9 @@
 use bytes::{Bytes, BytesMut};
 use docdb_ipc::{
     BATCH_ERROR_MESSAGE_BYTES_MAX, BatchMode, Codec, CollectionInfo, Compacted, DatabaseInfo,
-    ErrorCode, Frame, FrameDecoder, OpResult, Precondition, Request, RequestId, Response, Scan,
-    ScanItem, Text, ViewRequest, WireError, WriteKind, WriteOp,
+    ErrorCode, Frame, FrameDecoder, HealOutcome, HealReport, OpResult, Precondition, Request,
+    RequestId, Response, Scan, ScanItem, Text, UnhealableDocument, ViewRequest, WireError,
+    WriteKind, WriteOp,
 };
 use docdb_types::limits::FRAME_BYTES_MAX;
 use proptest::collection::vec;
@@ -178,6 +179,13 @@ pub(crate) fn request() -> impl Strategy<Value = Request> {
         delete_range(),
         text().prop_map(|db| Request::Checkpoint { db }),
         text().prop_map(|db| Request::Compact { db }),
+        (text(), text(), any::<u64>()).prop_map(|(db, collection, id)| Request::Heal {
+            db,
+            collection,
+            id
+        }),
+        text().prop_map(|db| Request::HealAll { db }),
+        text().prop_map(|db| Request::HealStats { db }),
         option::of(text()).prop_map(|db| Request::Stats { db }),
         view_request().prop_map(Request::View),
     ]
@@ -257,6 +265,35 @@ pub(crate) fn response() -> impl Strategy<Value = Response> {
                 documents_moved,
             })
         }),
+        (0u8..3, option::of(text())).prop_map(|(code, what)| Response::Healed {
+            outcome: HealOutcome::from_code(code).expect("a code"),
+            what,
+        }),
+        (
+            any::<[u64; 6]>(),
+            vec((text(), any::<u64>(), any::<u64>(), text()), 0..4),
+            vec(text(), 0..4)
+        )
+            .prop_map(|(figures, documents, places)| {
+                let [files, bytes, found, healed, unhealable, index_pages_damaged] = figures;
+                let named = |(collection, id, version, what)| UnhealableDocument {
+                    collection,
+                    id,
+                    version,
+                    what,
+                };
+                Response::HealedAll(HealReport {
+                    files,
+                    bytes,
+                    found,
+                    healed,
+                    unhealable,
+                    index_pages_damaged,
+                    unhealable_documents: documents.into_iter().map(named).collect(),
+                    places,
+                })
+            }),
+        body().prop_map(Response::HealStats),
         body().prop_map(Response::Stats),
     ]
 }

@@ -3,8 +3,9 @@
 use bytes::{Bytes, BytesMut};
 use docdb_ipc::{
     BatchMode, ClientHandshake, Codec, CollectionInfo, Compacted, DatabaseInfo, FrameDecoder,
-    HELLO_BYTES_MAX, Limits, OpResult, Precondition, Request, RequestId, Response, Scan, ScanItem,
-    ServerHandshake, Text, ViewRequest, WireError, WriteOp,
+    HELLO_BYTES_MAX, HealOutcome, HealReport, Limits, OpResult, Precondition, Request, RequestId,
+    Response, Scan, ScanItem, ServerHandshake, Text, UnhealableDocument, ViewRequest, WireError,
+    WriteOp,
 };
 use docdb_types::ErrorKind;
 use docdb_types::limits::FRAME_BYTES_MAX;
@@ -234,6 +235,16 @@ pub(crate) fn requests() -> Vec<(&'static str, Vec<u8>, Value)> {
         ),
         ("checkpoint", Request::Checkpoint { db: "app".into() }),
         ("compact", Request::Compact { db: "app".into() }),
+        (
+            "heal",
+            Request::Heal {
+                db: "app".into(),
+                collection: "users".into(),
+                id: 7,
+            },
+        ),
+        ("heal all", Request::HealAll { db: "app".into() }),
+        ("heal stats", Request::HealStats { db: "app".into() }),
         ("stats of the server", Request::Stats { db: None }),
         (
             "stats of a database",
@@ -486,6 +497,42 @@ pub(crate) fn responses() -> Vec<(&'static str, Vec<u8>, Value)> {
                 bytes_after: 200,
                 documents_moved: 30,
             }),
+        ),
+        (
+            "healed",
+            Response::Healed {
+                outcome: HealOutcome::Healed,
+                what: None,
+            },
+        ),
+        (
+            "unhealable",
+            Response::Healed {
+                outcome: HealOutcome::Unhealable,
+                what: Some("data-00000001.dat is damaged at offset 4096".into()),
+            },
+        ),
+        (
+            "healed all",
+            Response::HealedAll(HealReport {
+                files: 12,
+                bytes: 1 << 30,
+                found: 3,
+                healed: 2,
+                unhealable: 1,
+                index_pages_damaged: 1,
+                unhealable_documents: vec![UnhealableDocument {
+                    collection: "users".into(),
+                    id: 7,
+                    version: 41,
+                    what: "data-00000001.dat is damaged at offset 4096".into(),
+                }],
+                places: vec!["run-00000002.idx is damaged at offset 8192".into()],
+            }),
+        ),
+        (
+            "heal stats",
+            Response::HealStats(Bytes::from(r#"{"found":1}"#)),
         ),
         (
             "stats",

@@ -65,14 +65,20 @@ pub(crate) fn request(request: &Request) -> Value {
             fields
         }
         Request::DropDatabase { name } => json!({"name": name.as_str()}),
-        Request::ListCollections { db } | Request::Checkpoint { db } | Request::Compact { db } => {
+        Request::ListCollections { db }
+        | Request::Checkpoint { db }
+        | Request::Compact { db }
+        | Request::HealAll { db }
+        | Request::HealStats { db } => {
             json!({"db": db.as_str()})
         }
         Request::CreateCollection { db, name } => json!({"db": db.as_str(), "name": name.as_str()}),
         Request::DropCollection { db, name, force } => {
             json!({"db": db.as_str(), "name": name.as_str(), "force": force})
         }
-        Request::Read { db, collection, id } | Request::Exists { db, collection, id } => {
+        Request::Read { db, collection, id }
+        | Request::Exists { db, collection, id }
+        | Request::Heal { db, collection, id } => {
             json!({"db": db.as_str(), "collection": collection.as_str(), "id": number(*id)})
         }
         Request::Count { db, collection } => {
@@ -288,6 +294,33 @@ pub(crate) fn response(response: &Response) -> Value {
             "bytes_after": number(done.bytes_after),
             "documents_moved": number(done.documents_moved),
         }),
+        Response::Healed { outcome, what } => {
+            let mut fields = json!({"outcome": outcome.code()});
+            set(&mut fields, "what", what.as_deref());
+            fields
+        }
+        Response::HealedAll(report) => json!({
+            "files": number(report.files),
+            "bytes": number(report.bytes),
+            "found": number(report.found),
+            "healed": number(report.healed),
+            "unhealable": number(report.unhealable),
+            "index_pages_damaged": number(report.index_pages_damaged),
+            "unhealable_documents": report
+                .unhealable_documents
+                .iter()
+                .map(|document| {
+                    json!({
+                        "collection": document.collection.as_str(),
+                        "id": number(document.id),
+                        "version": number(document.version),
+                        "what": document.what.as_str(),
+                    })
+                })
+                .collect::<Vec<_>>(),
+            "places": report.places.iter().map(|place| place.as_str()).collect::<Vec<_>>(),
+        }),
+        Response::HealStats(body) => json!({"body": text(body)}),
         Response::Stats(body) => json!({"body": text(body)}),
         other => panic!("{other:?}"),
     }

@@ -4,6 +4,7 @@
 //! collects the commits that settled, and writes all answers together. A turn ends when nothing
 //! more can be done without waiting, so an idle connection costs nothing.
 
+mod cancellable;
 mod commits;
 mod handshake;
 mod scans;
@@ -28,6 +29,7 @@ use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 use tracing::{error, warn};
 
+use self::cancellable::Cancellables;
 use self::commits::CommitQueues;
 use self::scans::Scans;
 use self::views::Views;
@@ -62,6 +64,7 @@ pub(crate) async fn serve(state: &Arc<State>, mut stream: UnixStream) -> io::Res
         input: Input::Open,
         commits: CommitQueues::default(),
         scans: Scans::default(),
+        cancellables: Cancellables::default(),
         views: Views::new(state.snapshot_idle_max),
         stopping: false,
         jobs: 0,
@@ -116,6 +119,7 @@ pub(super) struct Connection {
     input: Input,
     commits: CommitQueues,
     scans: Scans,
+    cancellables: Cancellables,
     views: Views,
     /// The server stops.
     stopping: bool,
@@ -164,6 +168,7 @@ impl Connection {
     /// finished.
     fn stop(&mut self) {
         self.stopping = true;
+        self.cancellables.cancel_all();
         self.end_input(Input::Ended);
         let error = WireError::new(ErrorKind::Closed, "the server is stopping");
         for id in self.scans.end_all() {
@@ -277,6 +282,7 @@ impl Connection {
                 None if self.opens_view(id, &request) => Request::View(request),
                 None => return,
             },
+            Request::HealAll { db } => return self.heal_all(id, db),
             request => request,
         };
         if let Request::Scan(scan) = &request
@@ -323,6 +329,7 @@ impl Connection {
                 break;
             };
             self.jobs -= 1;
+            self.cancellables.ended(done.id);
             progress = true;
             if let Some((view, open)) = done.back {
                 self.views.back(view, open);

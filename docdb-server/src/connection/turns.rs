@@ -53,7 +53,7 @@ impl Connection {
         } else if self.scans.end(id) {
             self.answers()
                 .respond(id, &cancelled("the scan was cancelled"));
-        } else {
+        } else if !self.cancellables.cancel(id) {
             self.views.give_up(id);
         }
     }

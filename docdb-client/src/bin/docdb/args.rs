@@ -235,6 +235,20 @@ pub(crate) enum Verb {
         #[arg(value_name = "DB")]
         db: String,
     },
+    /// Verify a document, and restore it if it is damaged
+    Heal(DocumentArgs),
+    /// Verify all of a database, and restore what is damaged
+    HealAll {
+        /// The database
+        #[arg(value_name = "DB")]
+        db: String,
+    },
+    /// Print what healing has found and done in a database
+    HealStats {
+        /// The database
+        #[arg(value_name = "DB")]
+        db: String,
+    },
     /// Type commands; .help lists them
     Shell {
         /// Open this database first
@@ -358,6 +372,9 @@ mod tests {
             "wal d",
             "checkpoint d",
             "compact d",
+            "heal d c 7",
+            "heal-all d",
+            "heal-stats d",
             "shell",
             "--json --socket /s ping",
             "ping --json --url docdb+unix:///s",

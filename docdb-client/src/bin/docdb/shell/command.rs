@@ -49,6 +49,21 @@ pub(super) const COMMANDS: &[(&str, &str, &str)] = &[
     ),
     (".mem", "", "print the memory of the open databases by part"),
     (".wal", "[DB]", "print figures of a database's log"),
+    (
+        ".heal",
+        "ID",
+        "verify a document, and restore it if it is damaged",
+    ),
+    (
+        ".heal-all",
+        "[DB]",
+        "verify all of a database, and restore what is damaged",
+    ),
+    (
+        ".heal-stats",
+        "[DB]",
+        "print what healing has found and done",
+    ),
     (".pretty", "[on|off]", "print documents over several lines"),
     (".history", "", "print the commands of this session"),
     (".help", "", "print this list"),
@@ -77,6 +92,9 @@ pub(super) enum Command<'a> {
     Stats(Option<&'a str>),
     Mem,
     Wal(Option<&'a str>),
+    Heal { id: u64 },
+    HealAll(Option<&'a str>),
+    HealStats(Option<&'a str>),
     Pretty(Option<bool>),
     History,
     Help,
@@ -165,6 +183,11 @@ pub(super) fn parse(line: &str) -> Result<Option<Command<'_>>, Failure> {
         ".stats" => Command::Stats(optional()),
         ".mem" => alone(Command::Mem)?,
         ".wal" => Command::Wal(optional()),
+        ".heal" => Command::Heal {
+            id: id(rest.trim())?,
+        },
+        ".heal-all" => Command::HealAll(optional()),
+        ".heal-stats" => Command::HealStats(optional()),
         ".pretty" => Command::Pretty(match optional() {
             None => None,
             Some("on") => Some(true),
@@ -267,6 +290,9 @@ mod tests {
             (".mem", Command::Mem),
             (".wal", Command::Wal(None)),
             (".wal d", Command::Wal(Some("d"))),
+            (".heal 7", Command::Heal { id: 7 }),
+            (".heal-all", Command::HealAll(None)),
+            (".heal-stats d", Command::HealStats(Some("d"))),
             (
                 ".begin",
                 Command::Begin {

@@ -10,7 +10,7 @@ use docdb_client::{
 use super::command::{Command, help, parse};
 use crate::failure::Failure;
 use crate::json_text::pretty;
-use crate::verbs::{ensure_database, figures};
+use crate::verbs::{ensure_database, figures, heal};
 
 /// Commands that `.history` remembers.
 const HISTORY_MAX: usize = 1_000;
@@ -250,6 +250,34 @@ impl Session {
                 };
                 let wal = stats.get("wal").cloned().unwrap_or_default();
                 Ok(with_text("", figures::list(&wal)))
+            }
+            Command::Heal { id } => {
+                let place = self.place()?;
+                let name = place.collection.name();
+                Ok(ok(heal::word(place.database.heal(name, id).await?)?))
+            }
+            Command::HealAll(db) => {
+                let report = match db {
+                    Some(db) => self.client.database(db).heal_all().await?,
+                    None => self.place()?.database.heal_all().await?,
+                };
+                match heal::unhealed(&report) {
+                    None => Ok(with_text(
+                        heal::summary(&report),
+                        heal::damage(&report).join("\n"),
+                    )),
+                    Some(failure) => Err(failure.map_message(|message| {
+                        let damage = heal::damage(&report).join("; ");
+                        format!("{message}: {} {damage}", heal::summary(&report))
+                    })),
+                }
+            }
+            Command::HealStats(db) => {
+                let stats = match db {
+                    Some(db) => self.client.database(db).heal_stats().await?,
+                    None => self.place()?.database.heal_stats().await?,
+                };
+                Ok(with_text("", figures::list(&stats)))
             }
             Command::Pretty(wanted) => {
                 self.pretty = wanted.unwrap_or(!self.pretty);

@@ -3,6 +3,7 @@
 mod admin;
 mod documents;
 pub(crate) mod figures;
+pub(crate) mod heal;
 mod scan;
 
 use docdb_client::{Client, ErrorKind};
@@ -34,6 +35,9 @@ pub(crate) async fn run(context: &Context, verb: Verb) -> Outcome {
         Verb::Wal { db } => figures::wal(context, &db).await,
         Verb::Checkpoint { db } => admin::checkpoint(context, &db).await,
         Verb::Compact { db } => admin::compact(context, &db).await,
+        Verb::Heal(args) => heal::heal(context, &args).await,
+        Verb::HealAll { db } => heal::heal_all(context, &db).await,
+        Verb::HealStats { db } => heal::heal_stats(context, &db).await,
         Verb::Create(args) => documents::put(context, documents::Put::Create, args).await,
         Verb::Update(args) => documents::put(context, documents::Put::Update, args).await,
         Verb::Put(args) => documents::put(context, documents::Put::Upsert, args).await,

@@ -1,0 +1,58 @@
+//! Long work on a worker thread that its client can give up.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use docdb_ipc::{RequestId, Text};
+
+use super::Connection;
+use crate::execute::Outcome;
+use crate::heal;
+
+/// The work under way, and how it is told to end. It ends with the connection.
+#[derive(Debug, Default)]
+pub(super) struct Cancellables(HashMap<RequestId, Arc<AtomicBool>>);
+
+impl Cancellables {
+    fn begin(&mut self, id: RequestId) -> Arc<AtomicBool> {
+        let is_cancelled = Arc::new(AtomicBool::new(false));
+        self.0.insert(id, Arc::clone(&is_cancelled));
+        is_cancelled
+    }
+
+    /// The work has ended.
+    pub(super) fn ended(&mut self, id: RequestId) {
+        self.0.remove(&id);
+    }
+
+    /// Tells it to end; false if there is no such work. Its answer comes all the same.
+    pub(super) fn cancel(&self, id: RequestId) -> bool {
+        let work = self.0.get(&id);
+        if let Some(is_cancelled) = work {
+            is_cancelled.store(true, Ordering::Relaxed);
+        }
+        work.is_some()
+    }
+
+    pub(super) fn cancel_all(&self) {
+        for is_cancelled in self.0.values() {
+            is_cancelled.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Cancellables {
+    fn drop(&mut self) {
+        self.cancel_all();
+    }
+}
+
+impl Connection {
+    pub(super) fn heal_all(&mut self, id: RequestId, db: Text) {
+        let is_cancelled = self.cancellables.begin(id);
+        self.job(id, move |state| {
+            Outcome::Response(heal::heal_all(state, &db, &is_cancelled))
+        });
+    }
+}
