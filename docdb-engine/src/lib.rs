@@ -52,7 +52,8 @@ pub use docdb_wal::{
 };
 pub use error::{Error, Result};
 pub use heal::{
-    HealOptions, HealOutcome, HealProgress, HealReport, HealStats, ScrubPace, UnhealableDocument,
+    DamageFound, HealOptions, HealOutcome, HealProgress, HealReport, HealStats, OnDamage,
+    ScrubPace, UnhealableDocument,
 };
 pub use ops::{CollectionInfo, Committed, Document, Ids, Precondition, Ready, WriteKind, WriteOp};
 pub use options::{DbOptions, Maintainer};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use docdb_types::limits;
 use docdb_wal::{Compression, Durability, OnProgress};
 
-use crate::heal::ScrubPace;
+use crate::heal::{OnDamage, ScrubPace};
 
 /// Told by a database that [`Db::maintenance_step`](crate::Db::maintenance_step) has something to do
 /// now or, after a quiet time, will have within the checkpoint interval.
@@ -108,6 +108,8 @@ pub struct DbOptions {
     pub transaction_read_ranges_max: usize,
     /// Told how far the reading of the log has got when the database is opened.
     pub on_recovery: Option<OnProgress>,
+    /// Told of what is found damaged.
+    pub on_damage: Option<OnDamage>,
     /// Told when maintenance is wanted.
     pub maintainer: Option<Arc<dyn Maintainer>>,
 }
@@ -148,6 +150,7 @@ impl Default for DbOptions {
             transaction_read_points_max: 100_000,
             transaction_read_ranges_max: 10_000,
             on_recovery: None,
+            on_damage: None,
             maintainer: None,
         }
     }

@@ -12,6 +12,7 @@ use docdb_engine::vfs::Vfs;
 use docdb_engine::{Db, Durability, Error, ManualDriver, WriteOp};
 use docdb_wal::planted as wal;
 
+use common::damaged;
 use common::explore::{crash_everywhere, crash_everywhere_in_recovery};
 use common::hooked::Hooked;
 use common::kept;
@@ -180,6 +181,57 @@ fn space_is_bounded() -> Result<(), String> {
 }
 
 /// What a test says, also if it panics: a bug may be caught by an assertion.
+/// Nothing old and nothing deleted comes back when damaged documents are healed.
+fn healed_as_it_was() -> Result<(), String> {
+    let vfs = disk();
+    let options = damaged::with_log();
+    let db = common::create_with(&vfs, options.clone()).map_err(|e| e.to_string())?;
+    let write = |body: &str| {
+        let op = WriteOp::upsert("_default", 1, body.as_bytes());
+        db.submit(&[op]).wait().map_err(|e| e.to_string())
+    };
+    write(&text(900, 700))?;
+    write(&text(1, 700))?;
+    db.checkpoint().map_err(|e| e.to_string())?;
+    damaged::damage_document(&vfs, text(1, 700).as_bytes());
+    db.heal("_default", 1).map_err(|e| e.to_string())?;
+    drop(db);
+    let db = common::open_with(&vfs, options).map_err(|e| e.to_string())?;
+    let read = db.read("_default", 1).map_err(|e| e.to_string())?;
+    if *read.body != *text(1, 700).as_bytes() {
+        return Err(format!("{:.20?} came back", read.body));
+    }
+    check_space(&db)
+}
+
+/// A document that is deleted while it is healed stays deleted.
+fn deleted_while_healed() -> Result<(), String> {
+    let vfs = disk();
+    let hooked = Hooked::new(&vfs, "data-");
+    let driver = Arc::new(ManualDriver);
+    let db = Db::create(hooked.vfs(), dir(), damaged::with_log(), driver);
+    let db = db.map_err(|e| e.to_string())?;
+    let op = WriteOp::create("_default", 1, b"\"a document that is damaged\"");
+    db.submit(&[op]).wait().map_err(|e| e.to_string())?;
+    db.checkpoint().map_err(|e| e.to_string())?;
+    damaged::damage_document(&vfs, b"a document that is damaged");
+    let beside = db.clone();
+    hooked.hook(move || {
+        let op = WriteOp::delete("_default", 1);
+        beside.submit(&[op]).wait().unwrap();
+        beside.checkpoint().unwrap();
+    });
+    db.heal("_default", 1).map_err(|e| e.to_string())?;
+    if hooked.is_hooked() {
+        return Err("nothing was written".into());
+    }
+    check_space(&db)?;
+    match db.exists("_default", 1) {
+        Ok(false) => Ok(()),
+        other => Err(format!("exists: {other:?}")),
+    }
+}
+
 fn outcome(test: fn() -> Result<(), String>) -> Result<(), String> {
     let panicked = |_| Err("by a panic".to_owned());
     std::thread::spawn(test).join().unwrap_or_else(panicked)
@@ -208,6 +260,8 @@ fn every_planted_bug_is_caught() {
             Bug::RelocatedUnchecked,
             superseded_while_moved as fn() -> Result<(), String>,
         ),
+        (Bug::HealedToOlderVersion, healed_as_it_was),
+        (Bug::HealedUnchecked, deleted_while_healed),
         (Bug::DeletionDroppedEarly, deleted_and_merged),
         (Bug::PatchedUnchecked, written_while_edited),
         (Bug::WritersNotSlowed, budgets_are_kept),

@@ -51,6 +51,15 @@ pub enum PoolEvent {
         /// Where it should be.
         path: PathBuf,
     },
+    /// Something in an open database does not verify.
+    Damaged {
+        /// The database's name.
+        name: String,
+        /// What, naming file and offset.
+        what: String,
+        /// Whether it is restored, or will be without anybody's help.
+        is_healed: bool,
+    },
     /// A database is being opened, and that takes long.
     Recovering {
         /// Its name.
@@ -107,12 +116,16 @@ impl PoolEvent {
             PoolEvent::Created { .. }
             | PoolEvent::CreationRolledBack { .. }
             | PoolEvent::DropFinished { .. }
+            | PoolEvent::Damaged {
+                is_healed: true, ..
+            }
             | PoolEvent::Recovering { .. }
             | PoolEvent::Opened { .. }
             | PoolEvent::Closed { .. } => false,
             PoolEvent::CatalogRestored { .. }
             | PoolEvent::RemovalFailed { .. }
             | PoolEvent::DirectoryMissing { .. }
+            | PoolEvent::Damaged { .. }
             | PoolEvent::OpenFailed { .. }
             | PoolEvent::CloseFailed { .. }
             | PoolEvent::MaintenanceFailed { .. }
@@ -156,6 +169,17 @@ impl fmt::Display for PoolEvent {
                     "the directory {} of database {name:?} is missing",
                     path.display()
                 )
+            }
+            PoolEvent::Damaged {
+                name,
+                what,
+                is_healed,
+            } => {
+                let then = match is_healed {
+                    true => "it is restored",
+                    false => "there is no intact copy",
+                };
+                write!(f, "damage in database {name:?}: {what}; {then}")
             }
             PoolEvent::Recovering {
                 name,

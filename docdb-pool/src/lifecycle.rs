@@ -157,7 +157,8 @@ impl Pool {
 
     fn create_files(&self, slot: &Slot, durability: Durability) -> Result<OpenDb> {
         let shared = &*self.shared;
-        let options = shared.db_options(durability);
+        let mut options = shared.db_options(durability);
+        options.on_damage = shared.damage_listener(&slot.name);
         let driver = shared.executor.driver();
         let db = Db::create(shared.vfs.clone(), &slot.dir, options, driver.clone())?;
         let open = OpenDb::new(db, driver, shared.vfs.now());

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use ahash::RandomState;
-use docdb_engine::{Db, DbOptions, Durability, Error, ErrorKind, OnProgress, ScrubPace};
+use docdb_engine::{Db, DbOptions, Durability, Error, ErrorKind, OnDamage, OnProgress, ScrubPace};
 use docdb_vfs::Vfs;
 use parking_lot::{Mutex, RwLock};
 
@@ -184,6 +184,7 @@ impl Shared {
         }
         let mut options = self.db_options(durability);
         options.on_recovery = self.recovery_listener(&slot.name);
+        options.on_damage = self.damage_listener(&slot.name);
         let driver = self.executor.driver();
         let db = Db::open_manual(self.vfs.clone(), &slot.dir, options, driver.clone())?;
         Ok(OpenDb::new(db, driver, self.vfs.now()))
@@ -204,6 +205,18 @@ impl Shared {
                 name: name.clone(),
                 bytes: progress.bytes,
                 bytes_total: progress.bytes_total,
+            });
+        }))
+    }
+
+    pub(crate) fn damage_listener(&self, name: &str) -> Option<OnDamage> {
+        let listener = self.options.listener.clone()?;
+        let name = name.to_owned();
+        Some(OnDamage::new(move |found| {
+            listener(&PoolEvent::Damaged {
+                name: name.clone(),
+                what: found.what,
+                is_healed: found.is_healed,
             });
         }))
     }

@@ -16,6 +16,7 @@
 mod damage;
 mod demand;
 mod pace;
+mod report;
 mod restore;
 mod scrub;
 mod sources;
@@ -39,6 +40,7 @@ use crate::pointer::DocPtr;
 
 pub use demand::{HealOptions, HealOutcome, HealProgress, HealReport, UnhealableDocument};
 pub use pace::ScrubPace;
+pub use report::{DamageFound, OnDamage};
 use restore::How;
 use scrub::Scrub;
 use sources::Effort;

@@ -51,6 +51,7 @@ impl Inner {
     pub(super) fn heal_batch(&self, wanted: &[Wanted], how: How) -> Result<Vec<Fate>> {
         let mut fates = Vec::with_capacity(wanted.len());
         let mut damaged = Vec::new();
+        let mut errors = Vec::new();
         for (at, one) in wanted.iter().enumerate() {
             self.check_open()?;
             fates.push(match self.store.read(one.pointer.0, &one.frame()) {
@@ -58,7 +59,8 @@ impl Inner {
                 Err(DataFileError::NoSuchFile { .. }) => Fate::Superseded,
                 Err(error) => {
                     damaged.push(at);
-                    Fate::Lost(error.into())
+                    errors.push(Error::from(error));
+                    Fate::Lost(errors[errors.len() - 1].clone())
                 }
             });
         }
@@ -86,7 +88,16 @@ impl Inner {
                 fates[at] = Fate::Superseded;
             }
         }
-        self.note_lost(wanted, &fates);
+        for at in self.note_lost(wanted, &fates) {
+            if let Fate::Lost(error) = &fates[at] {
+                self.tell_document(&wanted[at], error, false);
+            }
+        }
+        for (at, error) in damaged.into_iter().zip(&errors) {
+            if matches!(fates[at], Fate::Healed) {
+                self.tell_document(&wanted[at], error, true);
+            }
+        }
         Ok(fates)
     }
 
@@ -132,14 +143,17 @@ impl Inner {
         }
     }
 
-    fn note_lost(&self, wanted: &[Wanted], fates: &[Fate]) {
+    /// The positions of those that are newly lost.
+    fn note_lost(&self, wanted: &[Wanted], fates: &[Fate]) -> Vec<usize> {
+        let mut new = Vec::new();
         let mut lost = self.healing.lost.lock();
-        for (one, fate) in wanted.iter().zip(fates) {
+        for (at, (one, fate)) in wanted.iter().zip(fates).enumerate() {
             match fate {
                 Fate::Lost(_) if lost.get(&one.key) == Some(one) => {}
                 Fate::Lost(_) => {
                     let counters = &self.healing.counters;
                     counters.unhealable.fetch_add(1, Ordering::Relaxed);
+                    new.push(at);
                     if lost.len() < LOST_MAX {
                         lost.insert(one.key, *one);
                     }
@@ -149,6 +163,7 @@ impl Inner {
                 }
             }
         }
+        new
     }
 
     /// Forgets of what is lost what has been superseded, deleted or dropped.

@@ -253,12 +253,14 @@ impl Inner {
         Ok(())
     }
 
-    /// Counts a damaged place, if it is not known.
-    pub(super) fn note_place(&self, target: Target, at: u64, counter: &AtomicU64) {
+    /// Counts and tells of a damaged place, if it is not known; whether it was not.
+    pub(super) fn note_place(&self, target: Target, at: u64, counter: &AtomicU64) -> bool {
         let mut places = self.healing.places.lock();
-        if places.len() < super::PLACES_KNOWN_MAX && places.insert((target, at)) {
+        let is_new = places.len() < super::PLACES_KNOWN_MAX && places.insert((target, at));
+        if is_new {
             counter.fetch_add(1, Ordering::Relaxed);
         }
+        is_new
     }
 
     /// Ends the scrub for good. The caller has marked the database as closed.

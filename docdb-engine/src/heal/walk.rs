@@ -112,8 +112,11 @@ impl Inner {
         let header_bytes = docdb_datafile::format::FILE_HEADER_BYTES as u64;
         for stretch in scrubbed.damage {
             if stretch.from < header_bytes {
-                walk.place(damaged_at(file.path(), 0, stretch.what));
-                self.note_place(walk.target, 0, &self.healing.counters.headers_damaged);
+                let error = damaged_at(file.path(), 0, stretch.what);
+                if self.note_place(walk.target, 0, &self.healing.counters.headers_damaged) {
+                    self.tell_damage(&error, true);
+                }
+                walk.place(error);
                 self.upkeep.evacuate_file(number, self.vfs.now());
                 self.request_maintenance();
             }
@@ -139,16 +142,18 @@ impl Inner {
         let counters = &self.healing.counters;
         for offset in scrubbed.entries_damaged {
             walk.entries_damaged += 1;
-            walk.place(damaged_at(run.path(), offset, "a page of index entries"));
-            self.note_place(walk.target, offset, &counters.index_pages_damaged);
+            let error = damaged_at(run.path(), offset, "a page of index entries");
+            if self.note_place(walk.target, offset, &counters.index_pages_damaged) {
+                self.tell_damage(&error, false);
+            }
+            walk.place(error);
         }
         for offset in scrubbed.others_damaged {
-            walk.place(damaged_at(
-                run.path(),
-                offset,
-                "a page without index entries",
-            ));
-            self.note_place(walk.target, offset, &counters.headers_damaged);
+            let error = damaged_at(run.path(), offset, "a page without index entries");
+            if self.note_place(walk.target, offset, &counters.headers_damaged) {
+                self.tell_damage(&error, true);
+            }
+            walk.place(error);
             self.upkeep.rewrite_run(number, self.vfs.now());
             self.request_maintenance();
         }
@@ -195,8 +200,11 @@ impl Inner {
             // Retired meanwhile.
             Err(WalError::NotRetained { .. }) => true,
             Err(error @ (WalError::Corrupt { .. } | WalError::UnsupportedVersion { .. })) => {
-                self.note_place(Target::Log, walk.at, &self.healing.counters.log_damaged);
-                walk.place(error.into());
+                let error = Error::from(error);
+                if self.note_place(Target::Log, walk.at, &self.healing.counters.log_damaged) {
+                    self.tell_damage(&error, false);
+                }
+                walk.place(error);
                 walk.at = walk.log_end + 1;
                 // What only the damaged log held is in memory, and then in data files: once a
                 // checkpoint lies in another segment, no open reads what is damaged.
