@@ -1,6 +1,6 @@
 //! Verifying a file part by part, past the caches where that is possible.
 
-use crate::format::FILE_HEADER_BYTES;
+use crate::format::{FILE_HEADER_BYTES, FRAME_ALIGN_BYTES};
 use crate::{DataFile, DataFileError, Result};
 
 /// Most stretches that one part tells apart; what comes after them is one stretch.
@@ -42,7 +42,7 @@ impl DataFile {
     /// memory: the largest frame and 1 MiB.
     ///
     /// # Errors
-    /// `Io`: what cannot be read at all.
+    /// `Io`, except for what the device cannot read, which counts as damaged.
     pub fn scrub(&self, from: u64, bytes_max: u64) -> Result<Scrubbed> {
         let durable_len = self.durable_len();
         let reach = bytes_max.min(durable_len.saturating_sub(from));
@@ -52,6 +52,7 @@ impl DataFile {
         let mut note = |from, to, error: &DataFileError| {
             let what = match error {
                 DataFileError::Corrupt { what, .. } => *what,
+                DataFileError::Io(_) => "the device cannot read it",
                 _ => "it is of a kind that this version does not know",
             };
             let is_full = damage.len() == STRETCHES_MAX;
@@ -79,6 +80,7 @@ impl DataFile {
         };
         let mut frames = self.frames_from(from);
         let mut is_end = false;
+        let mut unread = None;
         while !is_end && frames.offset() < end {
             let before = frames.offset();
             match frames.next() {
@@ -91,12 +93,23 @@ impl DataFile {
                     };
                     note(begin, frames.offset(), &error);
                 }
+                // What the device cannot read is as good as damaged. The frames in it that it can read
+                // are for whoever knows where they lie.
+                Some(Err(error)) if matches!(&error, DataFileError::Io(io) if io.is_device_error()) =>
+                {
+                    let behind = end
+                        .max(before + FRAME_ALIGN_BYTES)
+                        .next_multiple_of(FRAME_ALIGN_BYTES);
+                    unread = Some(behind.min(durable_len));
+                    note(before, behind.min(durable_len), &error);
+                    break;
+                }
                 Some(Err(error)) => return Err(error),
             }
         }
         let offset = match missing {
             true => durable_len,
-            false => frames.offset(),
+            false => unread.unwrap_or(frames.offset()),
         };
         self.file().forget_cached(from, offset.saturating_sub(from));
         Ok(Scrubbed {

@@ -12,6 +12,7 @@ use crate::body::Body;
 use crate::cursor::Cursor;
 use crate::db::{Db, Inner};
 use crate::error::{Error, Result};
+use crate::heal::is_damage;
 use crate::ops::Ready;
 use crate::read::{Found, deleted_was_read};
 use crate::snapshot::View;
@@ -220,7 +221,9 @@ impl Inner {
             Ok(body) => Ok(body.into()),
             // Compacted since the pointer was found, so that the document has another place; or damaged,
             // and there may be a copy.
-            Err(DataFileError::NoSuchFile { .. } | DataFileError::Corrupt { .. }) => {
+            Err(error)
+                if matches!(error, DataFileError::NoSuchFile { .. }) || is_damage(&error) =>
+            {
                 match self.body(key, version, ReadMode::Blocking, None)? {
                     Ready::Now(body) => Ok(body),
                     Ready::WouldBlock => Err(Error::new(

@@ -25,6 +25,7 @@ use docdb_engine::{
 
 const C: &str = "_default";
 const IDS: u64 = 8;
+const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
 
 fn write(db: &Db, id: u64, body: &str) -> u64 {
@@ -97,6 +98,66 @@ fn a_read_is_answered_from_the_log_and_maintenance_restores_the_document() {
     check_all(&again);
     assert_eq!(again.heal_stats().rescued_reads, 0);
     check_all(&db);
+}
+
+#[test]
+fn what_the_device_cannot_read_is_healed_as_what_is_damaged() {
+    let vfs = disk();
+    let db = written(&vfs, with_log());
+    vfs.set_reads_count(true);
+    fault_at(&vfs, vfs.op_count(), FaultKind::Os(EIO), false);
+    assert!(matches!(
+        db.heal(C, 3).unwrap(),
+        HealOutcome::Intact | HealOutcome::Healed
+    ));
+    // The first read of a read of a document: of its run.
+    let before = vfs.op_count();
+    db.read(C, 4).unwrap();
+    let reads = vfs.op_count() - before;
+    fault_at(&vfs, vfs.op_count() + reads - 1, FaultKind::Os(EIO), false);
+    assert_eq!(&*db.read(C, 4).unwrap().body, body(4).as_bytes());
+    assert_eq!(db.heal_stats().rescued_reads, 1);
+    vfs.clear_faults();
+    // The scrub goes on behind it.
+    fault_at(&vfs, vfs.op_count() + 2, FaultKind::Os(EIO), false);
+    while db.scrub_step().unwrap() {}
+    vfs.clear_faults();
+    settle(&db).unwrap();
+    assert_eq!(db.heal_stats().scans, 1);
+    check_all(&db);
+}
+
+#[test]
+fn damage_is_told_once() {
+    let vfs = disk();
+    let told = Arc::new(parking_lot::Mutex::new(Vec::new()));
+    let mut options = with_log();
+    let sink = Arc::clone(&told);
+    options.on_damage = Some(docdb_engine::OnDamage::new(move |found| {
+        sink.lock().push((found.what, found.is_healed));
+    }));
+    let db = create_with(&vfs, options).unwrap();
+    let large = text(1, 5_000);
+    write(&db, 1, &large);
+    write(&db, 2, &body(2));
+    db.checkpoint().unwrap();
+    damage_document(&vfs, large.as_bytes());
+    damage_document(&vfs, body(2).as_bytes());
+    for _ in 0..2 {
+        db.heal_all(&HealOptions::default()).unwrap();
+        assert_eq!(kind(db.read(C, 1)), ErrorKind::Corrupt);
+        settle(&db).unwrap();
+    }
+    let mut told = told.lock().clone();
+    told.sort();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(
+        told[0]
+            .0
+            .starts_with("document 1 of collection \"_default\": ")
+    );
+    assert!(told[0].0.contains("data-") && told[0].0.contains("offset"));
+    assert_eq!((told[0].1, told[1].1), (false, true));
 }
 
 #[test]

@@ -124,6 +124,11 @@ impl IoError {
         )
     }
 
+    /// Whether the device could not read or write (EIO): of a read, what lies there is lost.
+    pub fn is_device_error(&self) -> bool {
+        self.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
+    }
+
     /// Whether the file or directory does not exist.
     pub fn is_not_found(&self) -> bool {
         self.kind() == io::ErrorKind::NotFound

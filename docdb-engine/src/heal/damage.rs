@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use docdb_datafile::Damage;
-use docdb_index::{Probe, ReadMode};
+use docdb_index::{IndexError, Probe, ReadMode};
 
 use super::restore::{Fate, How};
 use super::{BATCH_DOCUMENTS, Wanted};
@@ -62,7 +62,8 @@ impl Inner {
                     Ok(Some(entries)) => entries,
                     Ok(None) => break,
                     // Which documents it names is not known. It is counted by whoever scans the run.
-                    Err(docdb_index::IndexError::Corrupt { .. }) => Vec::new(),
+                    Err(IndexError::Corrupt { .. } | IndexError::Unsupported { .. }) => Vec::new(),
+                    Err(IndexError::Io(io)) if io.is_device_error() => Vec::new(),
                     Err(error) => return Err(error.into()),
                 };
                 block += 1;

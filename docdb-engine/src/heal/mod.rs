@@ -125,6 +125,15 @@ impl Healing {
     }
 }
 
+/// Whether what lies there is lost, rather than out of reach for the moment.
+pub(crate) fn is_damage(error: &DataFileError) -> bool {
+    match error {
+        DataFileError::Corrupt { .. } => true,
+        DataFileError::Io(io) => io.is_device_error(),
+        _ => false,
+    }
+}
+
 impl Inner {
     /// The bytes of a version that a reader found damaged, from a copy; else what the reader found.
     #[cold]
@@ -134,7 +143,7 @@ impl Inner {
         error: DataFileError,
         mode: ReadMode,
     ) -> Result<Ready<Arc<[u8]>>> {
-        if !matches!(error, DataFileError::Corrupt { .. }) || self.healing.is_lost(&wanted) {
+        if !is_damage(&error) || self.healing.is_lost(&wanted) {
             return Err(error.into());
         }
         if mode == ReadMode::NoWait {

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use docdb_datafile::DataFileError;
 
-use super::{LOST_MAX, Wanted};
+use super::{LOST_MAX, Wanted, is_damage};
 use crate::db::Inner;
 use crate::error::{Error, Result};
 use crate::heal::sources::Effort;
@@ -57,6 +57,7 @@ impl Inner {
             fates.push(match self.store.read(one.pointer.0, &one.frame()) {
                 Ok(_) => Fate::Intact,
                 Err(DataFileError::NoSuchFile { .. }) => Fate::Superseded,
+                Err(error) if !is_damage(&error) => return Err(error.into()),
                 Err(error) => {
                     damaged.push(at);
                     errors.push(Error::from(error));

@@ -23,7 +23,7 @@ impl<P: Pointer> Run<P> {
     /// Reads and verifies `pages_max` pages from the one with the index `from` on.
     ///
     /// # Errors
-    /// `Io`: what cannot be read at all.
+    /// `Io`, except for what the device cannot read, which counts as damaged.
     pub fn scrub(&self, from: u64, pages_max: u64) -> Result<RunScrubbed> {
         let pages = self.meta().file_bytes() / PAGE_BYTES as u64;
         let end = from.saturating_add(pages_max.max(1)).min(pages);
@@ -41,7 +41,7 @@ impl<P: Pointer> Run<P> {
         for index in from..end {
             match self.check(index) {
                 Ok(()) => {}
-                Err(IndexError::Corrupt { .. } | IndexError::Unsupported { .. }) => {
+                Err(error) if is_damage(&error) => {
                     let damaged = if self.holds_entries(index) {
                         &mut scrubbed.entries_damaged
                     } else {
@@ -101,5 +101,13 @@ impl<P: Pointer> Run<P> {
             index * PAGE_BYTES as u64,
             what,
         ))
+    }
+}
+
+fn is_damage(error: &IndexError) -> bool {
+    match error {
+        IndexError::Corrupt { .. } | IndexError::Unsupported { .. } => true,
+        IndexError::Io(io) => io.is_device_error(),
+        _ => false,
     }
 }
