@@ -411,6 +411,23 @@ fn a_snapshot_reads_an_old_version_from_its_copy_and_only_the_current_is_restore
 }
 
 #[test]
+fn an_old_version_that_is_lost_is_nothing_that_cannot_be_healed() {
+    let vfs = disk();
+    let db = create_with(&vfs, without_log()).unwrap();
+    let large = text(1, 5_000);
+    write(&db, 1, &large);
+    db.checkpoint().unwrap();
+    let snapshot = db.snapshot().unwrap();
+    write(&db, 1, "\"newer\"");
+    damage_document(&vfs, large.as_bytes());
+    assert_eq!(kind(snapshot.read(C, 1)), ErrorKind::Corrupt);
+    settle(&db).unwrap();
+    let stats = db.heal_stats();
+    assert_eq!((stats.unhealable, stats.unhealable_now), (0, 0));
+    assert_eq!(&*db.read(C, 1).unwrap().body, b"\"newer\"");
+}
+
+#[test]
 fn a_document_of_a_large_commit_is_restored_from_a_file_that_it_was_copied_from() {
     let vfs = disk();
     let mut options = without_log();
@@ -455,6 +472,8 @@ fn a_document_of_a_large_commit_without_a_copy_is_unhealable() {
             db.checkpoint().unwrap();
         }
         damage_document(&vfs, large.as_bytes());
+        while db.scrub_step().unwrap() {}
+        assert_eq!(db.heal_stats().unhealable_now, 1);
         assert_eq!(kind(db.read(C, 1)), ErrorKind::Corrupt);
         let outcome = db.heal(C, 1).unwrap();
         assert!(matches!(outcome, HealOutcome::Unhealable(_)), "{outcome:?}");
@@ -768,6 +787,35 @@ fn damage_beside_a_damaged_page_of_index_entries_is_healed() {
 }
 
 #[test]
+fn a_page_of_index_entries_that_is_damaged_meanwhile_is_in_nobody_elses_way() {
+    let vfs = disk();
+    let mut options = with_log();
+    options.block_cache_bytes_max = 1 << 20;
+    options.keep_segments = 64;
+    let db = create_with(&vfs, options).unwrap();
+    for id in 0..400 {
+        let document = if id % 399 == 0 { body(id) } else { "1".into() };
+        write(&db, id, &document);
+    }
+    db.checkpoint().unwrap();
+    // Both pages are kept in memory.
+    for id in [0, 399] {
+        assert_eq!(&*db.read(C, id).unwrap().body, body(id).as_bytes());
+        damage_document(&vfs, body(id).as_bytes());
+    }
+    vfs.flip_bit(&runs(&vfs).pop().unwrap(), 4096 + 100, 1)
+        .unwrap();
+    for id in [0, 399] {
+        assert_eq!(&*db.read(C, id).unwrap().body, body(id).as_bytes());
+    }
+    assert_eq!(db.heal_stats().waiting, 2);
+    settle(&db).unwrap();
+    let stats = db.heal_stats();
+    assert_eq!((stats.found, stats.healed, stats.waiting), (2, 1, 0));
+    assert!(matches!(db.heal(C, 399).unwrap(), HealOutcome::Intact));
+}
+
+#[test]
 fn a_run_whose_other_pages_are_damaged_is_written_anew() {
     // Header, footer and fences, which an open needs, and the filter.
     for page in [Some(0), None] {
@@ -822,6 +870,7 @@ fn a_damaged_log_is_made_dispensable_by_a_checkpoint() {
     assert_eq!(kind(open_with(&image, with_log())), ErrorKind::Corrupt);
     while db.scrub_step().unwrap() {}
     assert_eq!(db.heal_stats().log_damaged, 1);
+    assert_eq!(db.stats().checkpoint_version, db.visible_version());
     // With a checkpoint that lies in another segment nobody reads what is damaged.
     for _ in 0..20 {
         write(&db, 100, &text(78, 3_000));

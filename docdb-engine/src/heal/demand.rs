@@ -45,7 +45,8 @@ pub struct HealOptions<'a> {
     /// Threads that verify at a time, the caller's included; 4 by default, 64 at most. They end before
     /// the call does.
     pub threads: usize,
-    /// Told how far it has come, about every MiB and from all the threads; answers whether to go on.
+    /// Told how far it has come, about every MiB and from all the threads; answers whether to go on. It
+    /// must not close the database.
     pub on_progress: Option<&'a (dyn Fn(HealProgress) -> bool + Sync)>,
 }
 

@@ -89,12 +89,13 @@ impl Inner {
         };
         let on_demand = load(&counters.healed_on_demand);
         let in_background = load(&counters.healed_in_background);
+        let todo_bytes = load(&counters.scan_todo_bytes);
         HealStats {
             scans: load(&counters.scans),
             since_scan: since(&counters.last_scan),
             scanned_bytes: load(&counters.scanned_bytes),
-            scan_done_bytes: load(&counters.scan_done_bytes),
-            scan_todo_bytes: load(&counters.scan_todo_bytes),
+            scan_done_bytes: load(&counters.scan_done_bytes).min(todo_bytes),
+            scan_todo_bytes: todo_bytes,
             found: load(&counters.found),
             since_found: since(&counters.last_found),
             healed: on_demand + in_background,

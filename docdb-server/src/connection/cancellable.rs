@@ -56,3 +56,24 @@ impl Connection {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_under_way_is_told_to_end_and_nothing_else() {
+        let mut cancellables = Cancellables::default();
+        let (one, two) = (RequestId(1), RequestId(2));
+        let (first, second) = (cancellables.begin(one), cancellables.begin(two));
+        assert!(cancellables.cancel(one));
+        let told = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
+        assert_eq!((told(&first), told(&second)), (true, false));
+        cancellables.ended(two);
+        assert!(!cancellables.cancel(two));
+        assert!(!told(&second));
+        let third = cancellables.begin(two);
+        drop(cancellables);
+        assert!(told(&third));
+    }
+}

@@ -225,8 +225,9 @@ impl Connection {
             let mut read = pin!(self.stream.read_buf(self.decoder.read_buffer()));
             match read.as_mut().poll(cx) {
                 Poll::Ready(Ok(0)) => {
-                    // Nobody is left to give a scan credit.
+                    // Nobody is left to give a scan credit, or to give up what takes long.
                     self.scans.end_all();
+                    self.cancellables.cancel_all();
                     self.end_input(Input::Ended);
                     return Ok(true);
                 }
