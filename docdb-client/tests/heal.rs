@@ -2,15 +2,14 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 #![cfg(feature = "cli")]
 
-#[path = "common/real.rs"]
-mod real;
+mod common;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use common::real::RealServer;
 use docdb_client::{ErrorKind, HealOutcome, blocking::Client};
-use real::RealServer;
 
 const C: &str = "_default";
 
