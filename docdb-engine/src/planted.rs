@@ -48,6 +48,8 @@ pub enum Bug {
     UpkeepRestsAlways,
     /// Writers go on as fast as they can while checkpoints do not keep up.
     WritersNotSlowed,
+    /// Files are removed while they are copied into a backup.
+    BackupUnpinned,
 }
 
 #[cfg(feature = "planted-bugs")]
