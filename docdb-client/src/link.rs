@@ -168,9 +168,11 @@ impl Link {
                 return Err((self.failed(ErrorKind::Closed, message), true));
             }
         };
-        let Session { limits, .. } = session;
+        let Session {
+            limits, features, ..
+        } = session;
         decoder.set_frame_bytes_max(limits.frame_bytes_max as usize);
-        Ok(Connection::start(stream, decoder, limits))
+        Ok(Connection::start(stream, decoder, limits, features))
     }
 
     fn refused(&self, error: HandshakeError) -> (Error, bool) {

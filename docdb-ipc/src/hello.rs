@@ -17,8 +17,10 @@ pub const PROTOCOL_VERSION_MIN: u16 = 1;
 
 /// The feature bit of transactions and snapshots: their requests, and their limits in the welcome.
 pub const FEATURE_VIEWS: u64 = 1;
+/// The feature bit of backups.
+pub const FEATURE_BACKUP: u64 = 4;
 /// The features that this build speaks.
-pub(crate) const FEATURES: u64 = FEATURE_VIEWS;
+pub(crate) const FEATURES: u64 = FEATURE_VIEWS | FEATURE_BACKUP;
 
 const MAGIC: [u8; 8] = *b"DOCDBIPC";
 const TAG_NAME: u8 = 1;

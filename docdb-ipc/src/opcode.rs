@@ -91,6 +91,8 @@ opcodes! {
     Checkpoint = 0x50, "checkpoint";
     /// Gives back the space of what was deleted or replaced.
     Compact = 0x51, "compact";
+    /// Backs databases up.
+    Backup = 0x58, "backup";
     /// Asks for statistics.
     Stats = 0x60, "stats";
 
@@ -128,6 +130,8 @@ opcodes! {
     Committed = 0xC1, "committed";
     /// What a compaction has done.
     Compacted = 0xD1, "compacted";
+    /// What was backed up.
+    BackedUp = 0xD8, "backed_up";
     /// Statistics.
     StatsAnswer = 0xE0, "stats_answer";
 }

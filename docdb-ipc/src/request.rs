@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::{Opcode, Text, ViewRequest};
+use crate::{BackupRequest, Opcode, Text, ViewRequest};
 
 /// One request. Names are checked by the server, not here; durability modes are written as in the
 /// command line (`full`, `always`, `interval(100)`, `os`, `memory`, `none`).
@@ -128,6 +128,8 @@ pub enum Request {
         /// The database.
         db: Text,
     },
+    /// Backs databases up.
+    Backup(BackupRequest),
     /// Asks for statistics.
     Stats {
         /// The database; the whole server without.
@@ -159,6 +161,7 @@ impl Request {
             Request::DeleteRange { .. } => Opcode::DeleteRange,
             Request::Checkpoint { .. } => Opcode::Checkpoint,
             Request::Compact { .. } => Opcode::Compact,
+            Request::Backup(_) => Opcode::Backup,
             Request::Stats { .. } => Opcode::Stats,
             Request::View(request) => request.opcode(),
         }
@@ -170,6 +173,7 @@ impl Request {
             Request::Ping
             | Request::Cancel
             | Request::ScanCredit { .. }
+            | Request::Backup(_)
             | Request::ListDatabases => None,
             Request::CreateDatabase { name, .. } | Request::DropDatabase { name } => Some(name),
             Request::ListCollections { db }
@@ -211,7 +215,8 @@ impl Request {
             | Request::Batch { .. }
             | Request::DeleteRange { .. }
             | Request::Checkpoint { .. }
-            | Request::Compact { .. } => false,
+            | Request::Compact { .. }
+            | Request::Backup(_) => false,
             Request::View(request) => request.is_read_only(),
         }
     }

@@ -6,7 +6,7 @@ use std::num::NonZeroU16;
 use bytes::Bytes;
 use docdb_types::ErrorKind;
 
-use crate::{Opcode, Text};
+use crate::{BackedUp, Opcode, Text};
 
 /// One answer. All but [`Response::ScanItems`] end their request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +76,8 @@ pub enum Response {
     },
     /// What a compaction has done.
     Compacted(Compacted),
+    /// What was backed up, in the order of the names.
+    BackedUp(Vec<BackedUp>),
     /// Statistics as a JSON object.
     Stats(Bytes),
 }
@@ -100,6 +102,7 @@ impl Response {
             Response::Opened { .. } => Opcode::Opened,
             Response::Committed { .. } => Opcode::Committed,
             Response::Compacted(_) => Opcode::Compacted,
+            Response::BackedUp(_) => Opcode::BackedUp,
             Response::Stats(_) => Opcode::StatsAnswer,
         }
     }

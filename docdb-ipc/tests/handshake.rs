@@ -2,8 +2,8 @@
 
 use bytes::{Bytes, BytesMut};
 use docdb_ipc::{
-    ClientHandshake, FEATURE_VIEWS, Frame, FrameDecoder, HELLO_BYTES_MAX, HandshakeError, Limits,
-    RequestId, ServerHandshake, Session,
+    ClientHandshake, FEATURE_BACKUP, FEATURE_VIEWS, Frame, FrameDecoder, HELLO_BYTES_MAX,
+    HandshakeError, Limits, RequestId, ServerHandshake, Session,
 };
 use docdb_types::ErrorKind;
 
@@ -69,7 +69,10 @@ fn a_newer_client_is_met_at_the_common_version() {
     let body = hello_body(1, 7, b"\xC8\x03\x00new\x01\x01\x00x");
     let (at_server, at_client) = shake(&hello(&body));
     let at_server = at_server.unwrap();
-    assert_eq!((at_server.version, at_server.features), (1, FEATURE_VIEWS));
+    assert_eq!(
+        (at_server.version, at_server.features),
+        (1, FEATURE_VIEWS | FEATURE_BACKUP)
+    );
     assert_eq!(at_server.peer_name, "x");
     assert_eq!(at_client.unwrap().version, 1);
 }

@@ -109,7 +109,8 @@ fn make_building_dir(vfs: &dyn Vfs, data_dir: &Path) -> Result<(PathBuf, Box<dyn
     if vfs.exists(&building)? {
         let _lock = vfs.lock_dir(&building)?;
         let names = vfs.list(&building)?;
-        let is_ours = |name: &String| name.starts_with(layout::CATALOG) || layout::is_database_dir(name);
+        let is_ours =
+            |name: &String| name.starts_with(layout::CATALOG) || layout::is_database_dir(name);
         if let Some(other) = names.iter().find(|name| !is_ours(name)) {
             let message = format!(
                 "{} is in the way: {other:?} in it is not of a restore; move it away",

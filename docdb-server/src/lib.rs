@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod accept;
+mod backup;
 mod config;
 mod connection;
 mod convert;
@@ -9,6 +10,7 @@ mod limits;
 mod logging;
 mod open_scan;
 mod quiet;
+mod restore;
 mod server;
 mod signals;
 mod socket;
@@ -22,5 +24,6 @@ pub use limits::{
     SCANS_MAX, WORKER_THREADS_MAX,
 };
 pub use logging::init as init_logging;
+pub use restore::{RestoreArgs, restore};
 pub use server::{Server, ServerError, Stopper, runtime};
 pub use signals::stop_on_signals;

@@ -50,6 +50,7 @@ pub(crate) struct Shared {
     next_id: AtomicU64,
     codec: Codec,
     limits: Limits,
+    features: u64,
 }
 
 #[derive(Debug, Default)]
@@ -122,9 +123,14 @@ impl Reply {
 }
 
 impl Connection {
-    /// Starts the tasks of a connection whose hello was answered with these limits. The decoder may
+    /// Starts the tasks of a connection whose hello was answered with these limits and features. The decoder may
     /// hold what came after that answer.
-    pub(crate) fn start(stream: UnixStream, decoder: FrameDecoder, limits: Limits) -> Connection {
+    pub(crate) fn start(
+        stream: UnixStream,
+        decoder: FrameDecoder,
+        limits: Limits,
+        features: u64,
+    ) -> Connection {
         let in_flight = limits.in_flight_requests_max.clamp(1, IN_FLIGHT_MAX) as usize;
         let shared = Arc::new(Shared {
             state: Mutex::new(State::default()),
@@ -135,6 +141,7 @@ impl Connection {
             next_id: AtomicU64::new(1),
             codec: Codec::new(limits.frame_bytes_max as usize),
             limits,
+            features,
         });
         let (read, write) = stream.into_split();
         let reader = tokio::spawn(tasks::read(Arc::clone(&shared), read, decoder));
@@ -165,6 +172,11 @@ impl Connection {
     /// What the server told of its limits.
     pub(crate) fn limits(&self) -> Limits {
         self.shared.limits
+    }
+
+    /// The protocol's features that both sides use.
+    pub(crate) fn features(&self) -> u64 {
+        self.shared.features
     }
 
     /// Starts a scan, in a view if it has one. Its credit is cut to what the server allows. Dropping

@@ -3,9 +3,9 @@
 
 use bytes::{Bytes, BytesMut};
 use docdb_ipc::{
-    BATCH_ERROR_MESSAGE_BYTES_MAX, BatchMode, Codec, CollectionInfo, Compacted, DatabaseInfo,
-    ErrorCode, Frame, FrameDecoder, OpResult, Precondition, Request, RequestId, Response, Scan,
-    ScanItem, Text, ViewRequest, WireError, WriteKind, WriteOp,
+    BATCH_ERROR_MESSAGE_BYTES_MAX, BackedUp, BackupRequest, BatchMode, Codec, CollectionInfo,
+    Compacted, DatabaseInfo, ErrorCode, Frame, FrameDecoder, OpResult, Precondition, Request,
+    RequestId, Response, Scan, ScanItem, Text, ViewRequest, WireError, WriteKind, WriteOp,
 };
 use docdb_types::limits::FRAME_BYTES_MAX;
 use proptest::collection::vec;
@@ -178,6 +178,13 @@ pub(crate) fn request() -> impl Strategy<Value = Request> {
         delete_range(),
         text().prop_map(|db| Request::Checkpoint { db }),
         text().prop_map(|db| Request::Compact { db }),
+        (text(), vec(text(), 0..5), option::of(any::<u64>())).prop_map(
+            |(dir, databases, bytes_per_second)| Request::Backup(BackupRequest {
+                dir,
+                databases,
+                bytes_per_second
+            })
+        ),
         option::of(text()).prop_map(|db| Request::Stats { db }),
         view_request().prop_map(Request::View),
     ]
@@ -222,6 +229,17 @@ pub(crate) fn response() -> impl Strategy<Value = Response> {
         version,
         body,
     });
+    let backed_up = (text(), any::<[u64; 8]>()).prop_map(|(name, numbers)| BackedUp {
+        name,
+        id: numbers[0],
+        version: numbers[1],
+        documents: numbers[2],
+        files_copied: numbers[3],
+        files_extended: numbers[4],
+        files_reused: numbers[5],
+        bytes_copied: numbers[6],
+        bytes: numbers[7],
+    });
     let result = prop_oneof![
         (any::<u64>(), any::<u64>()).prop_map(|(version, id)| OpResult::Ok { version, id }),
         error().prop_map(OpResult::Err),
@@ -257,6 +275,7 @@ pub(crate) fn response() -> impl Strategy<Value = Response> {
                 documents_moved,
             })
         }),
+        vec(backed_up, 0..4).prop_map(Response::BackedUp),
         body().prop_map(Response::Stats),
     ]
 }

@@ -31,6 +31,7 @@ use tracing::{error, warn};
 use self::commits::CommitQueues;
 use self::scans::Scans;
 use self::views::Views;
+use crate::backup::{self, Backups};
 use crate::convert;
 use crate::execute::{self, Inline, Outcome};
 use crate::limits::{
@@ -63,6 +64,7 @@ pub(crate) async fn serve(state: &Arc<State>, mut stream: UnixStream) -> io::Res
         commits: CommitQueues::default(),
         scans: Scans::default(),
         views: Views::new(state.snapshot_idle_max),
+        backups: Backups::default(),
         stopping: false,
         jobs: 0,
         done,
@@ -117,6 +119,7 @@ pub(super) struct Connection {
     commits: CommitQueues,
     scans: Scans,
     views: Views,
+    backups: Backups,
     /// The server stops.
     stopping: bool,
     /// Requests and steps of scans on worker threads.
@@ -175,6 +178,8 @@ impl Connection {
         if self.input == Input::Open {
             self.input = input;
             self.views.finish();
+            // Too long to be waited for.
+            self.backups.give_up_all();
         }
     }
 
@@ -277,6 +282,10 @@ impl Connection {
                 None if self.opens_view(id, &request) => Request::View(request),
                 None => return,
             },
+            Request::Backup(request) => {
+                let gives_up = self.backups.begin(id);
+                return self.job(id, move |state| backup::run(state, &request, &gives_up));
+            }
             request => request,
         };
         if let Request::Scan(scan) = &request
@@ -323,6 +332,7 @@ impl Connection {
                 break;
             };
             self.jobs -= 1;
+            self.backups.end(done.id);
             progress = true;
             if let Some((view, open)) = done.back {
                 self.views.back(view, open);

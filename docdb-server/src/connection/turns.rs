@@ -46,7 +46,9 @@ impl Connection {
             let error = WireError::new(ErrorKind::Cancelled, what);
             Response::Error(error)
         };
-        if self.views.unqueue(id) {
+        if self.backups.give_up(id) {
+            // Answered when it has ended.
+        } else if self.views.unqueue(id) {
             self.scans.failed(id);
             self.answers()
                 .respond(id, &cancelled("the request was cancelled before its turn"));
