@@ -154,13 +154,14 @@ impl Backup {
         let building = target_of(vfs, into)?;
         remove_building(vfs, &building)?;
         let mut work = Work::new(Arc::clone(&self.vfs), 0, listener);
-        let restored = self.build(&mut work, entry, &building);
+        let restored = self
+            .build(&mut work, entry, &building)
+            .and_then(|restored| Ok(vfs.rename(&building, into).map(|()| restored)?));
         if restored.is_err() {
             // What cannot be removed now, the next attempt removes.
             let _ = remove_building(vfs, &building);
         }
         let restored = restored?;
-        vfs.rename(&building, into)?;
         vfs.sync_dir(&parent(into))?;
         Ok(restored)
     }
