@@ -50,6 +50,8 @@ pub enum Bug {
     WritersNotSlowed,
     /// Files are removed while they are copied into a backup.
     BackupUnpinned,
+    /// A backup counts before what was copied for it is synced.
+    BackupUnsynced,
 }
 
 #[cfg(feature = "planted-bugs")]

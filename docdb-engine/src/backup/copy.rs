@@ -10,6 +10,7 @@ use docdb_vfs::{OpenMode, Vfs, VfsFile};
 use super::format::{CHUNK_BYTES, FileEntry, FileId};
 use super::work::Work;
 use crate::error::{Error, Result};
+use crate::planted::{Bug, is_planted};
 
 /// Bytes that are copied at a time, and synced at a time where commits wait for the device; see
 /// [`crate::pacing`].
@@ -70,7 +71,7 @@ pub(super) fn copy(
             entry.crcs.push(full.finalize());
         }
         let part_bytes = part.len() as u64;
-        if syncs_parts()? {
+        if syncs_parts()? && entry.bytes < file.bytes {
             target.sync_data()?;
         }
         work.progress.bytes_copied += part_bytes;
@@ -79,7 +80,9 @@ pub(super) fn copy(
     if !entry.bytes.is_multiple_of(CHUNK_BYTES) {
         entry.crcs.push(crc.finalize());
     }
-    target.sync_data()?;
+    if !is_planted(Bug::BackupUnsynced) {
+        target.sync_data()?;
+    }
     Ok((entry, how))
 }
 
