@@ -21,8 +21,8 @@ use crate::manifest::{self, Manifest, ReplaceError, kept};
 use crate::open::{WAL_DIR, lock_database, open_data_files, open_runs, parent};
 use crate::pointer::DocPtr;
 
-/// Documents that are read between two questions whether to go on.
-const ASK_EVERY: u64 = 1024;
+/// Most documents that are read before it is said.
+const PACE_DOCUMENTS: u64 = 1024;
 /// Bytes that are copied at a time.
 const COPY_BYTES: u64 = 1 << 20;
 
@@ -238,17 +238,18 @@ fn copy_file(vfs: &dyn Vfs, from: &Path, to: &Path, length: Option<u64>) -> Resu
 fn verify(vfs: &dyn Vfs, dir: &Path, manifest: &Manifest) -> Result<u64> {
     let runs = open_runs(vfs, dir, manifest)?;
     let store = open_data_files(vfs, dir, manifest)?;
-    verify_documents(&runs, &store, manifest, || Ok(()))
+    verify_documents(&runs, &store, manifest, |_| Ok(()))
 }
 
-/// Reads every document that the runs know; how many there are. Asks now and then whether to go on.
+/// Reads every document that the runs know; how many there are. Says now and then how many bytes it has
+/// read since, and is told whether to go on.
 pub(crate) fn verify_documents(
     runs: &[Arc<Run<DocPtr>>],
     store: &DocStore,
     manifest: &Manifest,
-    mut ask: impl FnMut() -> Result<()>,
+    mut pace: impl FnMut(u64) -> Result<()>,
 ) -> Result<u64> {
-    let mut documents = 0;
+    let (mut documents, mut unpaced, mut unpaced_bytes) = (0, 0, 0);
     for collection in &manifest.collections {
         let (from, to) = (
             Key::new(collection.id, 0),
@@ -260,8 +261,11 @@ pub(crate) fn verify_documents(
             if let Some(pointer) = entry.pointer {
                 verify_document(store, entry.key, entry.ts.0, pointer)?;
                 found += 1;
-                if found % ASK_EVERY == 0 {
-                    ask()?;
+                unpaced += 1;
+                unpaced_bytes += u64::from(pointer.0.len);
+                if unpaced == PACE_DOCUMENTS || unpaced_bytes >= COPY_BYTES {
+                    pace(unpaced_bytes)?;
+                    (unpaced, unpaced_bytes) = (0, 0);
                 }
             }
         }

@@ -32,8 +32,12 @@ fn named(names: &[&str]) -> Vec<String> {
 }
 
 fn restored(vfs: &SimVfs, names: &[&str]) -> Result<usize, Error> {
+    restored_into(vfs, RESTORED, names)
+}
+
+fn restored_into(vfs: &SimVfs, into: &str, names: &[&str]) -> Result<usize, Error> {
     let shared: Arc<dyn Vfs> = Arc::new(vfs.clone());
-    let (backup, into) = (Path::new(BACKUP), Path::new(RESTORED));
+    let (backup, into) = (Path::new(BACKUP), Path::new(into));
     Ok(restore(&shared, backup, into, &named(names), &mut quiet)?.len())
 }
 
@@ -128,6 +132,14 @@ fn some_databases_are_backed_up_and_restored() {
         get(&again.database("four").unwrap(), 1).unwrap(),
         "\"four\""
     );
+    // A name that went to another database is that database's.
+    pool.drop_database("one").unwrap();
+    pool.create_database("one", None).unwrap();
+    put(&pool.database("one").unwrap(), 1, "3").unwrap();
+    back_up(&pool, Which::Named(&named(&["one"]))).unwrap();
+    restored_into(&vfs, "/once more", &["one"]).unwrap();
+    let again = open(&vfs, Path::new("/once more"));
+    assert_eq!(get(&again.database("one").unwrap(), 1).unwrap(), "3");
     // Those that are dropped leave the backup with the next one of all.
     pool.drop_database("four").unwrap();
     back_up(&pool, Which::All).unwrap();

@@ -86,11 +86,10 @@ pub(super) fn copy(
     Ok((entry, how))
 }
 
-/// The file to write behind what the entry says; none if there is nothing to write.
-fn open_target(
-    vfs: &Arc<dyn Vfs>,
-    file: &CopyFile<'_>,
-) -> Result<(Option<Arc<dyn VfsFile>>, FileEntry, Copied)> {
+/// The file to write behind what the entry says, none if there is nothing to write.
+type Opened = (Option<Arc<dyn VfsFile>>, FileEntry, Copied);
+
+fn open_target(vfs: &Arc<dyn Vfs>, file: &CopyFile<'_>) -> Result<Opened> {
     if let Some(known) = file.known {
         if known.bytes > file.bytes {
             let message = format!(

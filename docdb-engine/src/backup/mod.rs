@@ -305,13 +305,15 @@ impl<'a> BackupWriter<'a> {
         Ok(report)
     }
 
-    /// Keeps what the backup before holds of databases that were not added, as it is.
+    /// Keeps what the backup before holds of databases that were not added, as it is. One whose name
+    /// was given to another since, which was added, was dropped: it goes.
     pub fn keep_others(&mut self) {
         let before = self.before.iter().flat_map(|before| &before.databases);
-        let others: Vec<_> = before
-            .filter(|entry| self.next.database(entry.id).is_none())
-            .cloned()
-            .collect();
+        let is_added = |entry: &DatabaseEntry| {
+            let mut added = self.next.databases.iter();
+            added.any(|added| added.id == entry.id || added.name == entry.name)
+        };
+        let others: Vec<_> = before.filter(|entry| !is_added(entry)).cloned().collect();
         for entry in others {
             self.insert(entry);
         }

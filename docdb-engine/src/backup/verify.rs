@@ -153,5 +153,5 @@ pub(super) fn read_documents(
             }
         }
     }
-    verify_documents(&runs, &store, manifest, || work.ask())
+    verify_documents(&runs, &store, manifest, |bytes| work.pace(bytes))
 }

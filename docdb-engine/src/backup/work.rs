@@ -20,6 +20,8 @@ pub(super) struct Work<'a> {
     pub(super) vfs: Arc<dyn Vfs>,
     /// 0: as fast as it can.
     bytes_per_second: u64,
+    /// Bytes that count for the rate.
+    paced_bytes: u64,
     started: Duration,
     pub(super) progress: Progress,
     listener: Listener<'a>,
@@ -29,6 +31,7 @@ impl<'a> Work<'a> {
     pub(super) fn new(vfs: Arc<dyn Vfs>, bytes_per_second: u64, listener: Listener<'a>) -> Self {
         Work {
             bytes_per_second,
+            paced_bytes: 0,
             started: vfs.now(),
             progress: Progress::default(),
             listener,
@@ -44,11 +47,17 @@ impl<'a> Work<'a> {
     /// Counts what was done, keeps to the rate, and asks whether to go on.
     pub(super) fn done(&mut self, bytes: u64) -> Result<()> {
         self.progress.bytes_done += bytes;
+        self.pace(bytes)
+    }
+
+    /// As [`Work::done`], for what was not announced.
+    pub(super) fn pace(&mut self, bytes: u64) -> Result<()> {
+        self.paced_bytes += bytes;
         self.ask()?;
         if self.bytes_per_second == 0 {
             return Ok(());
         }
-        let seconds = self.progress.bytes_done as f64 / self.bytes_per_second as f64;
+        let seconds = self.paced_bytes as f64 / self.bytes_per_second as f64;
         let due = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
         let due = self.started.saturating_add(due);
         loop {
@@ -63,7 +72,7 @@ impl<'a> Work<'a> {
 
     /// # Errors
     /// `Cancelled`.
-    pub(super) fn ask(&mut self) -> Result<()> {
+    fn ask(&mut self) -> Result<()> {
         match (self.listener)(&self.progress) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => {

@@ -105,7 +105,7 @@ impl Writing {
             );
             self.line(&line)?;
             self.exported += 1;
-            if self.exported % DOCUMENTS_PER_UPDATE == 0 {
+            if self.exported.is_multiple_of(DOCUMENTS_PER_UPDATE) {
                 self.progress.set_position(self.exported);
             }
         }
