@@ -16,7 +16,8 @@
 //! 6. What it does not name is removed.
 //!
 //! Whatever happens before 5 leaves the backup before as it was, and what was copied in vain goes with
-//! the next one. Nothing that fails here does anything to the database but end the backup. Commits and
+//! the next one. Nothing that any earlier `BACKUP` names is removed or changed before 5, so it does not
+//! matter whether the rename that made the last one was ever synced. Nothing that fails here does anything to the database but end the backup. Commits and
 //! reads go on all the time.
 
 mod copy;
@@ -220,9 +221,6 @@ impl<'a> BackupWriter<'a> {
                 );
                 return Err(Error::new(ErrorKind::InvalidArgument, message));
             }
-            // What was read may be as fresh as a rename that nobody lived to sync; the new backup builds
-            // on it.
-            place::replace(vfs.as_ref(), dir, before)?;
         }
         let before_number = before.as_ref().map_or(0, |before| before.number);
         Ok(BackupWriter {
