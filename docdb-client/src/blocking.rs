@@ -95,6 +95,15 @@ impl Client {
         self.runtime.block_on(self.inner.drop_database(name))
     }
 
+    /// As [`crate::Client::backup`].
+    pub fn backup(
+        &self,
+        dir: &str,
+        options: &crate::BackupOptions,
+    ) -> Result<Vec<crate::BackedUp>> {
+        self.runtime.block_on(self.inner.backup(dir, options))
+    }
+
     /// As [`crate::Client::stats`].
     pub fn stats(&self) -> Result<serde_json::Value> {
         self.runtime.block_on(self.inner.stats())

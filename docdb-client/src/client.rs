@@ -7,7 +7,7 @@ use docdb_ipc::{Request, Response, Text, ViewRequest};
 use docdb_types::ErrorKind;
 use tokio::time::Instant;
 
-use crate::connection::{ScanStream, ViewGuard};
+use crate::connection::{Connection, ScanStream, ViewGuard};
 use crate::error::Stage;
 use crate::link::Link;
 use crate::{ClientBuilder, Database, Error, Result};
@@ -112,6 +112,11 @@ impl Client {
     /// The server's statistics, a JSON object.
     pub async fn stats(&self) -> Result<serde_json::Value> {
         stats_of(self.call(Request::Stats { db: None }).await?)
+    }
+
+    /// The live connection, for a request that is made once.
+    pub(crate) async fn connection(&self) -> Result<Arc<Connection>> {
+        self.link.connection().await
     }
 
     /// Makes one request, and once more if the connection broke and that is safe.

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod backup;
 mod batch;
 pub mod blocking;
 mod builder;
@@ -19,13 +20,14 @@ mod transact;
 mod transaction;
 mod view;
 
+pub use backup::BackupOptions;
 pub use batch::Batch;
 pub use builder::ClientBuilder;
 pub use bytes_value::Base64Bytes;
 pub use client::{Client, DatabaseInfo};
 pub use collection::Collection;
 pub use database::{CollectionInfo, Database};
-pub use docdb_ipc::{Compacted, HealReport, UnhealableDocument};
+pub use docdb_ipc::{BackedUp, Compacted, HealReport, UnhealableDocument};
 pub use docdb_types::{DEFAULT_COLLECTION, ErrorClass, ErrorKind};
 pub use error::{Error, Result};
 pub use heal::HealOutcome;

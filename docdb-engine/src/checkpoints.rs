@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use docdb_datafile::{DocStore, FrameId, data_file_name};
-use docdb_index::{Key, Winners, run_file_name};
+use docdb_index::{Key, Run, Winners, run_file_name};
 use docdb_types::ErrorKind;
 use docdb_vfs::{OpenMode, RealVfs, Vfs};
 use docdb_wal::{Lsn, ManualDriver, Wal, WalOptions};
@@ -21,6 +21,8 @@ use crate::manifest::{self, Manifest, ReplaceError, kept};
 use crate::open::{WAL_DIR, lock_database, open_data_files, open_runs, parent};
 use crate::pointer::DocPtr;
 
+/// Most documents that are read before it is said.
+const PACE_DOCUMENTS: u64 = 1024;
 /// Bytes that are copied at a time.
 const COPY_BYTES: u64 = 1 << 20;
 
@@ -182,6 +184,21 @@ fn build(
         let name = run_file_name(entry.number);
         bytes += copy_file(vfs.as_ref(), &dir.join(&name), &building.join(&name), None)?;
     }
+    finish_copy(vfs, building, &mut manifest)?;
+    Ok(CheckpointCopy {
+        version: manifest.checkpoint_ts,
+        documents: verify(vfs.as_ref(), building, &manifest)?,
+        bytes,
+    })
+}
+
+/// Makes a database of a directory with copies of what a manifest names: a log of its own, which begins
+/// behind the checkpoint, and the manifest.
+pub(crate) fn finish_copy(
+    vfs: &Arc<dyn Vfs>,
+    building: &Path,
+    manifest: &mut Manifest,
+) -> Result<()> {
     let wal_dir = building.join(WAL_DIR);
     vfs.create_dir(&wal_dir)?;
     let mut options = WalOptions::default();
@@ -192,13 +209,8 @@ fn build(
     manifest.proven_lsn = manifest.checkpoint_ts;
     // Not appended to: large commits may have written to it behind what was copied.
     manifest.append_file = None;
-    manifest::replace(vfs.as_ref(), building, &manifest).map_err(|error| match error {
+    manifest::replace(vfs.as_ref(), building, manifest).map_err(|error| match error {
         ReplaceError::Abandoned(error) | ReplaceError::Final(error) => error,
-    })?;
-    Ok(CheckpointCopy {
-        version: manifest.checkpoint_ts,
-        documents: verify(vfs.as_ref(), building, &manifest)?,
-        bytes,
     })
 }
 
@@ -226,28 +238,43 @@ fn copy_file(vfs: &dyn Vfs, from: &Path, to: &Path, length: Option<u64>) -> Resu
 fn verify(vfs: &dyn Vfs, dir: &Path, manifest: &Manifest) -> Result<u64> {
     let runs = open_runs(vfs, dir, manifest)?;
     let store = open_data_files(vfs, dir, manifest)?;
-    let mut documents = 0;
+    verify_documents(&runs, &store, manifest, |_| Ok(()))
+}
+
+/// Reads every document that the runs know; how many there are. Says now and then how many bytes it has
+/// read since, and is told whether to go on.
+pub(crate) fn verify_documents(
+    runs: &[Arc<Run<DocPtr>>],
+    store: &DocStore,
+    manifest: &Manifest,
+    mut pace: impl FnMut(u64) -> Result<()>,
+) -> Result<u64> {
+    let (mut documents, mut unpaced, mut unpaced_bytes) = (0, 0, 0);
     for collection in &manifest.collections {
         let (from, to) = (
             Key::new(collection.id, 0),
             Key::new(collection.id, u64::MAX),
         );
-        let mut winners = Winners::new(&runs, from, to)?;
+        let mut winners = Winners::new(runs, from, to)?;
         let mut found = 0;
         while let Some(entry) = winners.next()? {
             if let Some(pointer) = entry.pointer {
-                verify_document(&store, entry.key, entry.ts.0, pointer)?;
+                verify_document(store, entry.key, entry.ts.0, pointer)?;
                 found += 1;
+                unpaced += 1;
+                unpaced_bytes += u64::from(pointer.0.len);
+                if unpaced == PACE_DOCUMENTS || unpaced_bytes >= COPY_BYTES {
+                    pace(unpaced_bytes)?;
+                    (unpaced, unpaced_bytes) = (0, 0);
+                }
             }
         }
         if found != collection.documents {
             return Err(Error::new(
                 ErrorKind::Corrupt,
                 format!(
-                    "collection {:?} of {} has {found} documents, and {} by its manifest",
-                    collection.name,
-                    dir.display(),
-                    collection.documents
+                    "collection {:?} has {found} documents, and {} by its manifest",
+                    collection.name, collection.documents
                 ),
             ));
         }

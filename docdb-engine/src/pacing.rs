@@ -34,7 +34,7 @@ impl Inner {
     }
 
     /// Where memory runs short, commits wait for checkpoints rather than for the device.
-    fn commits_wait_for_device(&self) -> bool {
+    pub(crate) fn commits_wait_for_device(&self) -> bool {
         self.options.durability.syncs_groups()
             && self.delta_bytes() < self.options.memory_bytes_max / 2
     }

@@ -52,12 +52,16 @@ pub enum Bug {
     HealedToOlderVersion,
     /// A restored document is published though it has been superseded or deleted meanwhile.
     HealedUnchecked,
+    /// Files are removed while they are copied into a backup.
+    BackupUnpinned,
+    /// A backup counts before what was copied for it is synced.
+    BackupUnsynced,
 }
 
 #[cfg(feature = "planted-bugs")]
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 17] = [
+    pub const ALL: [Bug; 21] = [
         Bug::ManifestBeforeLog,
         Bug::NamesNotPinned,
         Bug::VisibleBeforeDurable,
@@ -75,6 +79,10 @@ impl Bug {
         Bug::KeptFilesGoneEarly,
         Bug::UpkeepRestsAlways,
         Bug::WritersNotSlowed,
+        Bug::HealedToOlderVersion,
+        Bug::HealedUnchecked,
+        Bug::BackupUnpinned,
+        Bug::BackupUnsynced,
     ];
 }
 

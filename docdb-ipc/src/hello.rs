@@ -19,8 +19,10 @@ pub const PROTOCOL_VERSION_MIN: u16 = 1;
 pub const FEATURE_VIEWS: u64 = 1;
 /// The feature bit of healing: its requests and their answers.
 pub const FEATURE_HEALING: u64 = 1 << 1;
+/// The feature bit of backups.
+pub const FEATURE_BACKUP: u64 = 1 << 2;
 /// The features that this build speaks.
-pub(crate) const FEATURES: u64 = FEATURE_VIEWS | FEATURE_HEALING;
+pub(crate) const FEATURES: u64 = FEATURE_VIEWS | FEATURE_HEALING | FEATURE_BACKUP;
 
 const MAGIC: [u8; 8] = *b"DOCDBIPC";
 const TAG_NAME: u8 = 1;

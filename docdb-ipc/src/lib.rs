@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod backup;
 mod codec;
 mod error;
 mod frame;
@@ -18,12 +19,15 @@ mod view;
 mod view_codec;
 mod wire;
 
+pub use backup::{BackedUp, BackupRequest};
 pub use codec::{Codec, decode_request, decode_response};
 pub use error::{DecodeError, DecodeReason, EncodeError};
 pub use frame::{FRAME_HEADER_BYTES, Frame, FrameDecoder, RequestId};
 pub use handshake::{ClientHandshake, HandshakeError, ServerHandshake, Session};
 pub use heal::{HEAL_NAMED_MAX, HealOutcome, HealReport, UnhealableDocument};
-pub use hello::{FEATURE_HEALING, FEATURE_VIEWS, Limits, PROTOCOL_VERSION, PROTOCOL_VERSION_MIN};
+pub use hello::{
+    FEATURE_BACKUP, FEATURE_HEALING, FEATURE_VIEWS, Limits, PROTOCOL_VERSION, PROTOCOL_VERSION_MIN,
+};
 pub use limits::{
     BATCH_ERROR_MESSAGE_BYTES_MAX, ERROR_MESSAGE_BYTES_MAX, HELLO_BYTES_MAX, IN_FLIGHT_REQUESTS,
     PEER_NAME_BYTES_MAX, READ_RESERVE_BYTES, SCAN_CREDIT_BYTES, SCAN_ITEMS_MAX, VIEWS_OPEN,

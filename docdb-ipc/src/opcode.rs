@@ -97,6 +97,8 @@ opcodes! {
     HealAll = 0x53, "heal_all";
     /// Asks what healing has found and done.
     HealStats = 0x54, "heal_stats";
+    /// Backs databases up.
+    Backup = 0x58, "backup";
     /// Asks for statistics.
     Stats = 0x60, "stats";
 
@@ -140,6 +142,8 @@ opcodes! {
     HealedAll = 0xD3, "healed_all";
     /// What healing has found and done.
     HealStatsAnswer = 0xD4, "heal_stats_answer";
+    /// What was backed up.
+    BackedUp = 0xD8, "backed_up";
     /// Statistics.
     StatsAnswer = 0xE0, "stats_answer";
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::{FEATURE_HEALING, FEATURE_VIEWS, Opcode, Text, ViewRequest};
+use crate::{BackupRequest, FEATURE_HEALING, FEATURE_VIEWS, Opcode, Text, ViewRequest};
 
 /// One request. Names are checked by the server, not here; durability modes are written as in the
 /// command line (`full`, `always`, `interval(100)`, `os`, `memory`, `none`).
@@ -147,6 +147,8 @@ pub enum Request {
         /// The database.
         db: Text,
     },
+    /// Backs databases up.
+    Backup(BackupRequest),
     /// Asks for statistics.
     Stats {
         /// The database; the whole server without.
@@ -181,6 +183,7 @@ impl Request {
             Request::Heal { .. } => Opcode::Heal,
             Request::HealAll { .. } => Opcode::HealAll,
             Request::HealStats { .. } => Opcode::HealStats,
+            Request::Backup(_) => Opcode::Backup,
             Request::Stats { .. } => Opcode::Stats,
             Request::View(request) => request.opcode(),
         }
@@ -192,6 +195,7 @@ impl Request {
             Request::Ping
             | Request::Cancel
             | Request::ScanCredit { .. }
+            | Request::Backup(_)
             | Request::ListDatabases => None,
             Request::CreateDatabase { name, .. } | Request::DropDatabase { name } => Some(name),
             Request::ListCollections { db }
@@ -239,7 +243,8 @@ impl Request {
             | Request::Checkpoint { .. }
             | Request::Compact { .. }
             | Request::Heal { .. }
-            | Request::HealAll { .. } => false,
+            | Request::HealAll { .. }
+            | Request::Backup(_) => false,
             Request::View(request) => request.is_read_only(),
         }
     }

@@ -3,6 +3,7 @@
 
 use docdb_types::limits::COMMIT_OPS_MAX;
 
+use crate::backup;
 use crate::codec::{Encode, Head};
 use crate::view_codec;
 use crate::wire::{Fields, Present, Put, Reader};
@@ -107,6 +108,7 @@ impl Encode for Request {
                 fields.u64(p, RANGE_LIMIT, *limit);
                 fields.text(p, RANGE_DURABILITY, durability.as_ref())?;
             }
+            Request::Backup(request) => backup::put_request(p, &mut fields, request)?,
             Request::Stats { db } => fields.text(p, STATS_DB, db.as_ref())?,
             Request::View(request) => fields = view_codec::encode(p, request)?,
         }
@@ -243,6 +245,7 @@ pub(crate) fn decode(frame: &Frame) -> Result<Request, DecodeError> {
         },
         Some(Opcode::HealAll) => Request::HealAll { db: r.text()? },
         Some(Opcode::HealStats) => Request::HealStats { db: r.text()? },
+        Some(Opcode::Backup) => Request::Backup(backup::request(&mut r, &mut present)?),
         Some(Opcode::Stats) => Request::Stats {
             db: r.opt_text(present.has(STATS_DB))?,
         },

@@ -6,7 +6,7 @@ use std::num::NonZeroU16;
 use bytes::Bytes;
 use docdb_types::ErrorKind;
 
-use crate::{HealOutcome, HealReport, Opcode, Text};
+use crate::{BackedUp, HealOutcome, HealReport, Opcode, Text};
 
 /// One answer. All but [`Response::ScanItems`] end their request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,6 +87,8 @@ pub enum Response {
     HealedAll(HealReport),
     /// What healing has found and done, as a JSON object.
     HealStats(Bytes),
+    /// What was backed up, in the order of the names.
+    BackedUp(Vec<BackedUp>),
     /// Statistics as a JSON object.
     Stats(Bytes),
 }
@@ -114,6 +116,7 @@ impl Response {
             Response::Healed { .. } => Opcode::Healed,
             Response::HealedAll(_) => Opcode::HealedAll,
             Response::HealStats(_) => Opcode::HealStatsAnswer,
+            Response::BackedUp(_) => Opcode::BackedUp,
             Response::Stats(_) => Opcode::StatsAnswer,
         }
     }

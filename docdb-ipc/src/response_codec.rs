@@ -2,6 +2,7 @@
 
 use docdb_types::limits::{COLLECTIONS_MAX, COMMIT_OPS_MAX, DATABASES_MAX};
 
+use crate::backup;
 use crate::codec::{Encode, Head};
 use crate::limits::{BATCH_ERROR_MESSAGE_BYTES_MAX, ERROR_MESSAGE_BYTES_MAX, SCAN_ITEMS_MAX};
 use crate::scan::SCAN_ITEM_HEADER_BYTES;
@@ -126,6 +127,7 @@ impl Encode for Response {
             }
             Response::HealedAll(report) => put_report(p, report)?,
             Response::HealStats(json) | Response::Stats(json) => p.bytes(json)?,
+            Response::BackedUp(list) => backup::put_answer(p, list)?,
         }
         Ok(Head {
             opcode: self.opcode(),
@@ -255,6 +257,7 @@ pub(crate) fn decode(frame: &Frame) -> Result<Response, DecodeError> {
         },
         Some(Opcode::Opened) => Response::Opened { version: r.u64()? },
         Some(Opcode::Committed) => Response::Committed { version: r.u64()? },
+        Some(Opcode::BackedUp) => Response::BackedUp(backup::answer(&mut r)?),
         Some(Opcode::Compacted) => Response::Compacted(Compacted {
             files: r.u64()?,
             bytes_before: r.u64()?,

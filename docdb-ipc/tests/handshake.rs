@@ -2,8 +2,8 @@
 
 use bytes::{Bytes, BytesMut};
 use docdb_ipc::{
-    ClientHandshake, FEATURE_HEALING, FEATURE_VIEWS, Frame, FrameDecoder, HELLO_BYTES_MAX,
-    HandshakeError, Limits, RequestId, ServerHandshake, Session,
+    ClientHandshake, FEATURE_BACKUP, FEATURE_HEALING, FEATURE_VIEWS, Frame, FrameDecoder,
+    HELLO_BYTES_MAX, HandshakeError, Limits, RequestId, ServerHandshake, Session,
 };
 use docdb_types::ErrorKind;
 
@@ -71,7 +71,7 @@ fn a_newer_client_is_met_at_the_common_version() {
     let at_server = at_server.unwrap();
     assert_eq!(
         (at_server.version, at_server.features),
-        (1, FEATURE_VIEWS | FEATURE_HEALING)
+        (1, FEATURE_VIEWS | FEATURE_HEALING | FEATURE_BACKUP)
     );
     assert_eq!(at_server.peer_name, "x");
     assert_eq!(at_client.unwrap().version, 1);

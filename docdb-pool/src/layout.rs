@@ -105,6 +105,12 @@ pub(crate) fn remove_database_again(
     vfs.sync_dir(data_dir)
 }
 
+/// Removes a directory with all that is in it; a missing one is fine. Durable after `sync_dir` of the
+/// directory above.
+pub(crate) fn remove_tree(vfs: &dyn Vfs, dir: &Path) -> Result<(), IoError> {
+    remove_tree_below(vfs, dir, TREE_DEPTH_MAX)
+}
+
 fn remove_tree_below(vfs: &dyn Vfs, dir: &Path, depth_left: usize) -> Result<(), IoError> {
     let names = match vfs.list(dir) {
         Ok(names) => names,

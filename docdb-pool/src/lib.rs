@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod backup;
 mod catalog;
 mod error;
 mod event;
@@ -10,14 +11,17 @@ mod lock_file;
 mod maintenance;
 mod options;
 mod pool;
+mod restore;
 mod shared;
 mod slot;
 mod stats;
 
+pub use backup::Which;
 pub use docdb_engine as engine;
 pub use error::Result;
 pub use event::PoolEvent;
 pub use options::{EventListener, PoolOptions};
 pub use pool::Pool;
+pub use restore::restore;
 pub use slot::DbHandle;
 pub use stats::{DatabaseInfo, PoolStats};

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use docdb_engine::{Compression, Durability};
 
 use crate::limits::DRAIN_TIMEOUT;
+use crate::restore::RestoreArgs;
 
 /// The DocDB server: many JSON document databases over a Unix socket.
 ///
@@ -32,11 +33,13 @@ pub struct Cli {
 }
 
 /// What the binary does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 #[non_exhaustive]
 pub enum Command {
     /// Serve a data directory until SIGTERM or SIGINT.
     Serve,
+    /// Make a data directory of a backup; the backup is verified first, and is not changed.
+    Restore(RestoreArgs),
 }
 
 /// The options of `serve`.

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod accept;
+mod backup;
 mod config;
 mod connection;
 mod convert;
@@ -10,6 +11,7 @@ mod limits;
 mod logging;
 mod open_scan;
 mod quiet;
+mod restore;
 mod server;
 mod signals;
 mod socket;
@@ -23,5 +25,6 @@ pub use limits::{
     SCANS_MAX, WORKER_THREADS_MAX,
 };
 pub use logging::init as init_logging;
+pub use restore::{RestoreArgs, restore};
 pub use server::{Server, ServerError, Stopper, runtime};
 pub use signals::stop_on_signals;

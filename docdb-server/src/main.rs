@@ -4,12 +4,18 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
-use docdb_server::{Cli, Config, Server, ServerError, init_logging, runtime, stop_on_signals};
+use docdb_server::{
+    Cli, Command, Config, Server, ServerError, init_logging, restore, runtime, stop_on_signals,
+};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     init_logging(cli.log);
-    match serve(Config::from(cli.serve)) {
+    let result = match &cli.command {
+        Some(Command::Restore(args)) => restore(args),
+        _ => serve(Config::from(cli.serve)),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // There is nobody to tell that stderr is gone.

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use crate::accept;
+use crate::backup::BackupPlace;
 use crate::config::Config;
 use crate::limits::{IN_USE_PATIENCE, IN_USE_PAUSE, WORKER_THREADS_MAX};
 use crate::quiet::Quiet;
@@ -124,6 +125,7 @@ impl Server {
             started_at: Instant::now(),
             connections_max: config.connections_max,
             snapshot_idle_max,
+            backup: BackupPlace::default(),
             counters: Counters::default(),
             protocol_log: Quiet::default(),
             critical_log: Quiet::default(),

@@ -8,6 +8,7 @@ use docdb_ipc::{Limits, ServerHandshake};
 use docdb_pool::Pool;
 use tokio::sync::watch;
 
+use crate::backup::BackupPlace;
 use crate::quiet::Quiet;
 
 /// The shared state of a server.
@@ -23,6 +24,7 @@ pub(crate) struct State {
     /// After which a snapshot that is not used ends.
     pub(crate) snapshot_idle_max: Duration,
     pub(crate) counters: Counters,
+    pub(crate) backup: BackupPlace,
     /// Lines about what clients send that is not the protocol.
     pub(crate) protocol_log: Quiet,
     /// Lines about requests that failed by what an operator must look at.

@@ -39,6 +39,7 @@ pub(crate) fn server(state: &State) -> Value {
             "created": pool.created,
             "dropped": pool.dropped,
         },
+        "backup": state.backup.stats(),
         "catalog": {
             "edits": pool.catalog_edits,
             "poisoned": pool.catalog_poisoned,

@@ -124,7 +124,7 @@ impl Reply {
 }
 
 impl Connection {
-    /// Starts the tasks of a connection whose hello was answered with these limits. The decoder may
+    /// Starts the tasks of a connection whose hello was answered with these limits and features. The decoder may
     /// hold what came after that answer.
     pub(crate) fn start(
         stream: UnixStream,
@@ -178,6 +178,11 @@ impl Connection {
     /// What the server told of its limits.
     pub(crate) fn limits(&self) -> Limits {
         self.shared.limits
+    }
+
+    /// The protocol's features that both sides use.
+    pub(crate) fn features(&self) -> u64 {
+        self.shared.features
     }
 
     /// Starts a scan, in a view if it has one. Its credit is cut to what the server allows. Dropping

@@ -60,34 +60,41 @@ impl Inner {
             }
             let gone = state.kept.remove(0);
             self.pin_files(state);
-            for entry in &gone.runs {
-                if !state.names_run(entry.number) {
-                    let _ = vfs.remove_file(&self.dir.join(run_file_name(entry.number)));
-                }
-            }
-            for entry in &gone.data_files {
-                let number = entry.number;
-                // A snapshot may still need it; then its end removes it.
-                if !state.names_data_file(number) && !self.upkeep.is_kept_for_snapshots(number) {
-                    let _ = vfs.remove_file(&self.dir.join(data_file_name(number)));
-                }
-            }
+            self.remove_what_only_named(state, &gone);
         }
         self.count_pinned(state);
         Ok(())
     }
 
-    /// Has no data file removed that a kept checkpoint names.
+    /// Removes the files that only this manifest named, which does not count any more; its data files
+    /// are pinned for it no more.
+    pub(crate) fn remove_what_only_named(&self, state: &Checkpointer, gone: &Manifest) {
+        let vfs = self.vfs.as_ref();
+        for entry in &gone.runs {
+            if !state.names_run(entry.number) {
+                let _ = vfs.remove_file(&self.dir.join(run_file_name(entry.number)));
+            }
+        }
+        for entry in &gone.data_files {
+            let number = entry.number;
+            // A snapshot may still need it; then its end removes it.
+            if !state.names_data_file(number) && !self.upkeep.is_kept_for_snapshots(number) {
+                let _ = vfs.remove_file(&self.dir.join(data_file_name(number)));
+            }
+        }
+    }
+
+    /// Has no data file removed that a kept checkpoint names, or a backup.
     pub(crate) fn pin_files(&self, state: &Checkpointer) {
-        let entries = state.kept.iter().flat_map(|kept| &kept.data_files);
+        let entries = state.earlier().flat_map(|earlier| &earlier.data_files);
         *self.upkeep.pinned_files() = entries.map(|entry| entry.number).collect();
     }
 
-    /// Counts what only kept checkpoints name.
+    /// Counts what only kept checkpoints, and a backup, name.
     pub(crate) fn count_pinned(&self, state: &Checkpointer) {
         let (mut files, mut runs) = (BTreeSet::new(), BTreeSet::new());
         let mut bytes = 0;
-        for kept in &state.kept {
+        for kept in state.earlier() {
             for entry in &kept.data_files {
                 let is_pinned = !state.manifest.names_data_file(entry.number);
                 if is_pinned && files.insert(entry.number) {
@@ -116,15 +123,20 @@ impl Inner {
 }
 
 impl Checkpointer {
-    /// Whether the manifest or a kept one names this run.
+    /// Those beside the manifest whose files stay.
+    fn earlier(&self) -> impl Iterator<Item = &Manifest> {
+        self.kept.iter().chain(&self.backed_up)
+    }
+
+    /// Whether the manifest or one whose files stay names this run.
     pub(crate) fn names_run(&self, number: u64) -> bool {
-        let mut all = std::iter::once(&self.manifest).chain(&self.kept);
+        let mut all = std::iter::once(&self.manifest).chain(self.earlier());
         all.any(|manifest| manifest.names_run(number))
     }
 
-    /// Whether the manifest or a kept one names this data file.
+    /// Whether the manifest or one whose files stay names this data file.
     pub(crate) fn names_data_file(&self, number: u32) -> bool {
-        let mut all = std::iter::once(&self.manifest).chain(&self.kept);
+        let mut all = std::iter::once(&self.manifest).chain(self.earlier());
         all.any(|manifest| manifest.names_data_file(number))
     }
 }

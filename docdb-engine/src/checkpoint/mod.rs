@@ -54,6 +54,8 @@ pub(crate) struct Checkpointer {
     created: Vec<String>,
     /// Those of earlier checkpoints that are kept, oldest first.
     pub(crate) kept: Vec<Manifest>,
+    /// The one whose files are being copied into a backup.
+    pub(crate) backed_up: Option<Manifest>,
     /// The manifest is known to be durable. If it is not, what the one before it needs stays: its
     /// files, and the log.
     pub(crate) is_pinned: bool,
@@ -100,6 +102,7 @@ impl Checkpointer {
         Checkpointer {
             manifest,
             kept,
+            backed_up: None,
             is_pinned,
             writer: None,
             pending: None,

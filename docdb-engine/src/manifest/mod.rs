@@ -4,5 +4,7 @@ pub(crate) mod format;
 pub(crate) mod kept;
 mod store;
 
-pub(crate) use format::{CollectionEntry, DataFileEntry, Manifest, RunEntry};
-pub(crate) use store::{MANIFEST, MANIFEST_TEMPORARY, ReplaceError, read, replace};
+pub(crate) use format::{CollectionEntry, DataFileEntry, MANIFEST_BYTES_MAX, Manifest, RunEntry};
+pub(crate) use store::{
+    MANIFEST, MANIFEST_TEMPORARY, ReplaceError, decode as decode_manifest, read, replace,
+};

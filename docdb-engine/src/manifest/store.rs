@@ -40,8 +40,16 @@ pub(super) fn read_file(vfs: &dyn Vfs, path: &Path) -> Result<Manifest> {
     }
     let mut bytes = vec![0; length as usize];
     file.read_exact_at(&mut bytes, 0)?;
-    Manifest::decode(&bytes).map_err(|error| match error {
-        ManifestError::Damaged(what) => corrupt(what),
+    decode(path, &bytes)
+}
+
+/// The manifest that was read from a file.
+pub(crate) fn decode(path: &Path, bytes: &[u8]) -> Result<Manifest> {
+    Manifest::decode(bytes).map_err(|error| match error {
+        ManifestError::Damaged(what) => Error::new(
+            ErrorKind::Corrupt,
+            format!("{} is damaged: {what}", path.display()),
+        ),
         ManifestError::Unsupported(what) => Error::new(
             ErrorKind::UnsupportedVersion,
             format!("{} cannot be read by this version: {what}", path.display()),

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "every test file uses its own part of this")]
 #![allow(clippy::unwrap_used, reason = "a helper of a test may fail the test")]
 
+pub(crate) mod backups;
 pub(crate) mod damaged;
 pub(crate) mod explore;
 pub(crate) mod forgetful;

@@ -3,6 +3,7 @@
 use std::io::IoSlice;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use docdb_engine::vfs::sim::SimVfs;
@@ -23,6 +24,8 @@ type OnSync = Arc<dyn Fn(Synced<'_>) -> bool + Send + Sync>;
 pub(crate) struct Watched {
     vfs: SimVfs,
     on_sync: OnSync,
+    /// Bytes written to all files.
+    pub(crate) written: Arc<AtomicU64>,
 }
 
 impl Watched {
@@ -33,6 +36,7 @@ impl Watched {
         Watched {
             vfs: vfs.clone(),
             on_sync: Arc::new(on_sync),
+            written: Arc::default(),
         }
     }
 }
@@ -50,6 +54,7 @@ impl Vfs for Watched {
             file: self.vfs.open(path, mode)?,
             name: name.unwrap_or_default().to_owned(),
             on_sync: Arc::clone(&self.on_sync),
+            written: Arc::clone(&self.written),
         }))
     }
 
@@ -106,6 +111,7 @@ struct WatchedFile {
     file: Arc<dyn VfsFile>,
     name: String,
     on_sync: OnSync,
+    written: Arc<AtomicU64>,
 }
 
 impl std::fmt::Debug for WatchedFile {
@@ -128,10 +134,13 @@ impl VfsFile for WatchedFile {
     }
 
     fn write_all_at(&self, buf: &[u8], offset: u64) -> Result<()> {
+        self.written.fetch_add(buf.len() as u64, Ordering::Relaxed);
         self.file.write_all_at(buf, offset)
     }
 
     fn write_vectored_all_at(&self, bufs: &[IoSlice<'_>], offset: u64) -> Result<()> {
+        let bytes: usize = bufs.iter().map(|buf| buf.len()).sum();
+        self.written.fetch_add(bytes as u64, Ordering::Relaxed);
         self.file.write_vectored_all_at(bufs, offset)
     }
 

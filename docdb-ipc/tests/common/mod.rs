@@ -3,10 +3,10 @@
 
 use bytes::{Bytes, BytesMut};
 use docdb_ipc::{
-    BATCH_ERROR_MESSAGE_BYTES_MAX, BatchMode, Codec, CollectionInfo, Compacted, DatabaseInfo,
-    ErrorCode, Frame, FrameDecoder, HealOutcome, HealReport, OpResult, Precondition, Request,
-    RequestId, Response, Scan, ScanItem, Text, UnhealableDocument, ViewRequest, WireError,
-    WriteKind, WriteOp,
+    BATCH_ERROR_MESSAGE_BYTES_MAX, BackedUp, BackupRequest, BatchMode, Codec, CollectionInfo,
+    Compacted, DatabaseInfo, ErrorCode, Frame, FrameDecoder, HealOutcome, HealReport, OpResult,
+    Precondition, Request, RequestId, Response, Scan, ScanItem, Text, UnhealableDocument,
+    ViewRequest, WireError, WriteKind, WriteOp,
 };
 use docdb_types::limits::FRAME_BYTES_MAX;
 use proptest::collection::vec;
@@ -186,6 +186,13 @@ pub(crate) fn request() -> impl Strategy<Value = Request> {
         }),
         text().prop_map(|db| Request::HealAll { db }),
         text().prop_map(|db| Request::HealStats { db }),
+        (text(), vec(text(), 0..5), option::of(any::<u64>())).prop_map(
+            |(dir, databases, bytes_per_second)| Request::Backup(BackupRequest {
+                dir,
+                databases,
+                bytes_per_second
+            })
+        ),
         option::of(text()).prop_map(|db| Request::Stats { db }),
         view_request().prop_map(Request::View),
     ]
@@ -229,6 +236,17 @@ pub(crate) fn response() -> impl Strategy<Value = Response> {
         id,
         version,
         body,
+    });
+    let backed_up = (text(), any::<[u64; 8]>()).prop_map(|(name, numbers)| BackedUp {
+        name,
+        id: numbers[0],
+        version: numbers[1],
+        documents: numbers[2],
+        files_copied: numbers[3],
+        files_extended: numbers[4],
+        files_reused: numbers[5],
+        bytes_copied: numbers[6],
+        bytes: numbers[7],
     });
     let result = prop_oneof![
         (any::<u64>(), any::<u64>()).prop_map(|(version, id)| OpResult::Ok { version, id }),
@@ -294,6 +312,7 @@ pub(crate) fn response() -> impl Strategy<Value = Response> {
                 })
             }),
         body().prop_map(Response::HealStats),
+        vec(backed_up, 0..4).prop_map(Response::BackedUp),
         body().prop_map(Response::Stats),
     ]
 }

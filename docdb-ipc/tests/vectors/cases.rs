@@ -2,10 +2,10 @@
 
 use bytes::{Bytes, BytesMut};
 use docdb_ipc::{
-    BatchMode, ClientHandshake, Codec, CollectionInfo, Compacted, DatabaseInfo, FrameDecoder,
-    HELLO_BYTES_MAX, HealOutcome, HealReport, Limits, OpResult, Precondition, Request, RequestId,
-    Response, Scan, ScanItem, ServerHandshake, Text, UnhealableDocument, ViewRequest, WireError,
-    WriteOp,
+    BackedUp, BackupRequest, BatchMode, ClientHandshake, Codec, CollectionInfo, Compacted,
+    DatabaseInfo, FrameDecoder, HELLO_BYTES_MAX, HealOutcome, HealReport, Limits, OpResult,
+    Precondition, Request, RequestId, Response, Scan, ScanItem, ServerHandshake, Text,
+    UnhealableDocument, ViewRequest, WireError, WriteOp,
 };
 use docdb_types::ErrorKind;
 use docdb_types::limits::FRAME_BYTES_MAX;
@@ -245,6 +245,22 @@ pub(crate) fn requests() -> Vec<(&'static str, Vec<u8>, Value)> {
         ),
         ("heal all", Request::HealAll { db: "app".into() }),
         ("heal stats", Request::HealStats { db: "app".into() }),
+        (
+            "backup of all databases",
+            Request::Backup(BackupRequest {
+                dir: "/srv/backup".into(),
+                databases: Vec::new(),
+                bytes_per_second: None,
+            }),
+        ),
+        (
+            "backup with every field",
+            Request::Backup(BackupRequest {
+                dir: "/srv/backup".into(),
+                databases: vec!["app".into(), "ü".into()],
+                bytes_per_second: Some(1 << 20),
+            }),
+        ),
         ("stats of the server", Request::Stats { db: None }),
         (
             "stats of a database",
@@ -533,6 +549,20 @@ pub(crate) fn responses() -> Vec<(&'static str, Vec<u8>, Value)> {
         (
             "heal stats",
             Response::HealStats(Bytes::from(r#"{"found":1}"#)),
+        ),
+        (
+            "backed up",
+            Response::BackedUp(vec![BackedUp {
+                name: "app".into(),
+                id: 1,
+                version: 42,
+                documents: 30,
+                files_copied: 2,
+                files_extended: 1,
+                files_reused: 3,
+                bytes_copied: 8_192,
+                bytes: 20_480,
+            }]),
         ),
         (
             "stats",

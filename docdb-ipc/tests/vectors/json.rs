@@ -2,7 +2,8 @@
 //! every language reads them exactly; bytes that need not be text are hexadecimal.
 
 use docdb_ipc::{
-    BatchMode, OpResult, Precondition, Request, Response, Session, ViewRequest, WireError, WriteOp,
+    BackedUp, BatchMode, OpResult, Precondition, Request, Response, Session, ViewRequest,
+    WireError, WriteOp,
 };
 use serde_json::{Map, Value, json};
 
@@ -71,6 +72,16 @@ pub(crate) fn request(request: &Request) -> Value {
         | Request::HealAll { db }
         | Request::HealStats { db } => {
             json!({"db": db.as_str()})
+        }
+        Request::Backup(backup) => {
+            let names: Vec<&str> = backup.databases.iter().map(|name| name.as_str()).collect();
+            let mut fields = json!({"dir": backup.dir.as_str(), "databases": names});
+            set(
+                &mut fields,
+                "bytes_per_second",
+                backup.bytes_per_second.map(number),
+            );
+            fields
         }
         Request::CreateCollection { db, name } => json!({"db": db.as_str(), "name": name.as_str()}),
         Request::DropCollection { db, name, force } => {
@@ -321,6 +332,22 @@ pub(crate) fn response(response: &Response) -> Value {
             "places": report.places.iter().map(|place| place.as_str()).collect::<Vec<_>>(),
         }),
         Response::HealStats(body) => json!({"body": text(body)}),
+        Response::BackedUp(list) => {
+            let database = |done: &BackedUp| {
+                json!({
+                    "name": done.name.as_str(),
+                    "id": number(done.id),
+                    "version": number(done.version),
+                    "documents": number(done.documents),
+                    "files_copied": number(done.files_copied),
+                    "files_extended": number(done.files_extended),
+                    "files_reused": number(done.files_reused),
+                    "bytes_copied": number(done.bytes_copied),
+                    "bytes": number(done.bytes),
+                })
+            };
+            json!({"databases": list.iter().map(database).collect::<Vec<_>>()})
+        }
         Response::Stats(body) => json!({"body": text(body)}),
         other => panic!("{other:?}"),
     }

@@ -3,5 +3,5 @@
 pub(crate) mod format;
 mod store;
 
-pub(crate) use format::EntryState;
+pub(crate) use format::{Catalog, Entry, EntryState};
 pub(crate) use store::{CatalogError, CatalogStore};

@@ -186,6 +186,21 @@ impl CatalogStore {
         })
     }
 
+    /// Makes `catalog` that of a directory that has none, durably.
+    pub(crate) fn write(
+        vfs: Arc<dyn Vfs>,
+        data_dir: &Path,
+        catalog: Catalog,
+    ) -> Result<(), CatalogError> {
+        let mut store = CatalogStore {
+            vfs,
+            data_dir: data_dir.to_path_buf(),
+            current: catalog.clone(),
+            failure: None,
+        };
+        store.replace(catalog)
+    }
+
     /// Rewrites the copy at `path` from the one that was judged valid. Called once the whole data
     /// directory was judged.
     pub(crate) fn restore(&mut self, path: &Path) -> Result<(), CatalogError> {
@@ -201,6 +216,16 @@ impl CatalogStore {
     /// Every entry, ascending by id.
     pub(crate) fn entries(&self) -> &[Entry] {
         &self.current.entries
+    }
+
+    /// What tells this data directory from every other.
+    pub(crate) fn data_dir_id(&self) -> [u8; 16] {
+        self.current.data_dir_id
+    }
+
+    /// The id that the next database gets.
+    pub(crate) fn next_id(&self) -> u64 {
+        self.current.next_id
     }
 
     /// The number of changes that this catalog has had.

@@ -168,7 +168,6 @@ impl Connection {
     /// finished.
     fn stop(&mut self) {
         self.stopping = true;
-        self.cancellables.cancel_all();
         self.end_input(Input::Ended);
         let error = WireError::new(ErrorKind::Closed, "the server is stopping");
         for id in self.scans.end_all() {
@@ -180,6 +179,8 @@ impl Connection {
         if self.input == Input::Open {
             self.input = input;
             self.views.finish();
+            // Too long to be waited for.
+            self.cancellables.cancel_all();
         }
     }
 
@@ -225,9 +226,8 @@ impl Connection {
             let mut read = pin!(self.stream.read_buf(self.decoder.read_buffer()));
             match read.as_mut().poll(cx) {
                 Poll::Ready(Ok(0)) => {
-                    // Nobody is left to give a scan credit, or to give up what takes long.
+                    // Nobody is left to give a scan credit.
                     self.scans.end_all();
-                    self.cancellables.cancel_all();
                     self.end_input(Input::Ended);
                     return Ok(true);
                 }
@@ -284,6 +284,7 @@ impl Connection {
                 None => return,
             },
             Request::HealAll { db } => return self.heal_all(id, db),
+            Request::Backup(request) => return self.backup(id, request),
             request => request,
         };
         if let Request::Scan(scan) = &request

@@ -209,6 +209,50 @@ pub(crate) enum Verb {
         #[arg(value_name = "FILE|-", default_value = "-")]
         file: PathBuf,
     },
+    /// Write a whole database as NDJSON, from one snapshot
+    ///
+    /// First a line {"collection"} for each collection, then {"collection","id","version","doc"} for
+    /// each document.
+    ExportDb {
+        /// The database
+        #[arg(value_name = "DB")]
+        db: String,
+        /// The file to create or replace; - is stdout
+        #[arg(value_name = "FILE|-", default_value = "-")]
+        file: PathBuf,
+    },
+    /// Write the collections and documents of export-db's lines into a database
+    ///
+    /// The database and its collections are created if they do not exist. Documents keep their ids
+    /// and their bytes; their versions are new. Import stops at the first error, a document that
+    /// exists among them, and says in which line it is and how many documents were written.
+    ImportDb {
+        /// The database
+        #[arg(value_name = "DB")]
+        db: String,
+        /// The file; - reads stdin
+        #[arg(value_name = "FILE|-", default_value = "-")]
+        file: PathBuf,
+        /// Replace documents that exist instead of failing
+        #[arg(long)]
+        upsert: bool,
+    },
+    /// Back databases up into a directory on the server's host, while they are in use
+    ///
+    /// DIR is a directory of its own; the one that it is in must exist. Where an earlier backup is,
+    /// only what is new is copied, and that one stands until the new one is complete, durable and
+    /// verified. docdb-server restore makes a data directory of it.
+    Backup {
+        /// The directory; one that is not absolute is taken from here
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+        /// The databases; all without
+        #[arg(value_name = "DB")]
+        databases: Vec<String>,
+        /// Copy and read back at most so many bytes in a second
+        #[arg(long, value_name = "BYTES")]
+        bytes_per_second: Option<u64>,
+    },
     /// Print statistics of the server, or of one database
     Stats {
         /// The database
@@ -366,6 +410,12 @@ mod tests {
             "import d c - --id-field id --upsert",
             "export d c",
             "export d c file",
+            "export-db d",
+            "export-db d file",
+            "import-db d -",
+            "import-db d file --upsert",
+            "backup /dir",
+            "backup /dir a b --bytes-per-second 1000",
             "stats",
             "stats d",
             "mem",

@@ -22,9 +22,20 @@ pub(crate) fn message_on_one_line(message: &str) -> String {
     message.replace(char::is_control, " ")
 }
 
-/// One line of export's shape, without its newline.
-pub(crate) fn export_line(out: &mut Vec<u8>, id: u64, version: u64, document: &[u8]) {
-    out.extend_from_slice(format!("{{\"id\":{id},\"version\":{version},\"doc\":").as_bytes());
+/// One line of export's shape, without its newline; with the name of the collection of `export-db`'s.
+pub(crate) fn export_line(
+    out: &mut Vec<u8>,
+    collection: Option<&str>,
+    id: u64,
+    version: u64,
+    document: &[u8],
+) {
+    out.push(b'{');
+    if let Some(name) = collection {
+        let name = serde_json::Value::from(name);
+        out.extend_from_slice(format!("\"collection\":{name},").as_bytes());
+    }
+    out.extend_from_slice(format!("\"id\":{id},\"version\":{version},\"doc\":").as_bytes());
     out.extend_from_slice(&on_one_line(document));
     out.push(b'}');
 }
@@ -123,10 +134,16 @@ mod tests {
     #[test]
     fn export_line_is_json() {
         let mut line = Vec::new();
-        export_line(&mut line, 1, 2, b"[1.10,\n9007199254740993]");
+        export_line(&mut line, None, 1, 2, b"[1.10,\n9007199254740993]");
         assert_eq!(
             line,
             b"{\"id\":1,\"version\":2,\"doc\":[1.10, 9007199254740993]}"
+        );
+        line.clear();
+        export_line(&mut line, Some("a\"b"), 1, 2, b"0");
+        assert_eq!(
+            line,
+            b"{\"collection\":\"a\\\"b\",\"id\":1,\"version\":2,\"doc\":0}"
         );
     }
 }

@@ -117,7 +117,7 @@ fn exported(text: &Bytes) -> Option<(u64, Bytes)> {
 }
 
 /// Fills an empty slot; false if the slot was full or there is nothing to fill it with.
-fn set<T>(slot: &mut Option<T>, value: Option<T>) -> bool {
+pub(super) fn set<T>(slot: &mut Option<T>, value: Option<T>) -> bool {
     slot.is_none() && value.is_some_and(|value| slot.replace(value).is_none())
 }
 

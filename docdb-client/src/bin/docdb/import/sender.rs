@@ -4,6 +4,7 @@
 //! documents, runs alone. Batches that only create documents under their own ids run side by side.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use docdb_client::{Batch, Database, Error, ErrorKind};
@@ -23,7 +24,6 @@ const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 pub(super) struct Sender {
     database: Database,
-    collection: String,
     filling: Filling,
     in_flight: JoinSet<Sent>,
     in_flight_ordered: bool,
@@ -35,7 +35,7 @@ pub(super) struct Sender {
 /// The documents of the next batch.
 #[derive(Default)]
 struct Filling {
-    documents: Vec<Document>,
+    documents: Vec<(Arc<str>, Document)>,
     bytes: usize,
     ordered: bool,
 }
@@ -47,10 +47,9 @@ struct Sent {
 }
 
 impl Sender {
-    pub(super) fn new(database: Database, collection: String) -> Self {
+    pub(super) fn new(database: Database) -> Self {
         Sender {
             database,
-            collection,
             filling: Filling::default(),
             in_flight: JoinSet::new(),
             in_flight_ordered: false,
@@ -64,8 +63,12 @@ impl Sender {
         self.imported
     }
 
-    /// Adds a document. A failure may be that of an earlier one.
-    pub(super) async fn push(&mut self, document: Document) -> Result<(), (Option<u64>, Failure)> {
+    /// Adds a document of a collection. A failure may be that of an earlier one.
+    pub(super) async fn push(
+        &mut self,
+        collection: &Arc<str>,
+        document: Document,
+    ) -> Result<(), (Option<u64>, Failure)> {
         let bytes = document.json.len();
         if !self.filling.documents.is_empty() && self.filling.bytes + bytes > BATCH_BYTES_MAX {
             self.send().await?;
@@ -73,7 +76,7 @@ impl Sender {
         let filling = &mut self.filling;
         filling.bytes += bytes;
         filling.ordered |= !matches!(document.write, Write::Create(_));
-        filling.documents.push(document);
+        filling.documents.push((Arc::clone(collection), document));
         if filling.documents.len() >= BATCH_DOCUMENTS_MAX || filling.bytes >= BATCH_BYTES_MAX {
             self.send().await?;
         }
@@ -96,12 +99,13 @@ impl Sender {
         self.in_flight_ordered = next.ordered;
         let mut batch = self.database.batch();
         let mut lines = Vec::with_capacity(next.documents.len());
-        for Document { line, write, json } in next.documents {
+        for (collection, document) in next.documents {
+            let Document { line, write, json } = document;
             lines.push(line);
             batch = match write {
-                Write::Insert => batch.insert_raw(&self.collection, json),
-                Write::Create(id) => batch.create_raw(&self.collection, id, json),
-                Write::Upsert(id) => batch.upsert_raw(&self.collection, id, json),
+                Write::Insert => batch.insert_raw(&collection, json),
+                Write::Create(id) => batch.create_raw(&collection, id, json),
+                Write::Upsert(id) => batch.upsert_raw(&collection, id, json),
             };
         }
         self.in_flight.spawn(async move {

@@ -7,6 +7,8 @@ use bytes::{Bytes, BytesMut};
 use docdb_types::ErrorKind;
 use docdb_types::limits::DOCUMENT_BYTES_MAX;
 
+/// The largest document and what a line of an export has around it.
+const PIECE_BYTES_MAX: usize = DOCUMENT_BYTES_MAX + (4 << 10);
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// One document and the line on which it starts, from 1.
@@ -211,7 +213,7 @@ impl Splitter {
             self.scanned += 1;
         }
         self.open = Some(open);
-        if self.scanned > DOCUMENT_BYTES_MAX {
+        if self.scanned > PIECE_BYTES_MAX {
             return Err(too_large(open.line));
         }
         Ok(None)
@@ -246,7 +248,7 @@ fn too_large(line: u64) -> SplitError {
     SplitError {
         kind: ErrorKind::TooLarge,
         line,
-        message: format!("the document that starts here has more than {DOCUMENT_BYTES_MAX} bytes"),
+        message: format!("the document that starts here has more than {PIECE_BYTES_MAX} bytes"),
     }
 }
 

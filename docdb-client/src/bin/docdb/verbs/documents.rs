@@ -88,7 +88,7 @@ pub(super) async fn get(context: &Context, args: DocumentArgs) -> Outcome {
     let document = collection(context, &args).get(args.id).await?;
     if context.json {
         let mut line = Vec::new();
-        export_line(&mut line, args.id, document.version, &document.value);
+        export_line(&mut line, None, args.id, document.version, &document.value);
         output::line(line)?;
     } else {
         output::line(document.value)?;

@@ -1,6 +1,7 @@
 //! The one-shot verbs.
 
 mod admin;
+mod backup;
 mod documents;
 pub(crate) mod figures;
 pub(crate) mod heal;
@@ -85,6 +86,13 @@ pub(crate) async fn run(context: &Context, verb: Verb) -> Outcome {
             collection,
             file,
         } => export::export(context, &db, &collection, &file).await,
+        Verb::ExportDb { db, file } => export::export_db(context, &db, &file).await,
+        Verb::ImportDb { db, file, upsert } => import::import_db(context, &db, &file, upsert).await,
+        Verb::Backup {
+            dir,
+            databases,
+            bytes_per_second,
+        } => backup::backup(context, &dir, &databases, bytes_per_second).await,
         Verb::Shell { .. } => unreachable!("the shell runs outside the runtime"),
     }
 }

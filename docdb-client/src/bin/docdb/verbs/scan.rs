@@ -42,7 +42,13 @@ pub(super) async fn scan(context: &Context, db: &str, collection: &str, range: R
     while let Some(document) = scan.next().await? {
         line.clear();
         if context.json {
-            export_line(&mut line, document.id, document.version, &document.value);
+            export_line(
+                &mut line,
+                None,
+                document.id,
+                document.version,
+                &document.value,
+            );
         } else {
             line.extend_from_slice(format!("{}\t", document.id).as_bytes());
             line.extend_from_slice(&on_one_line(&document.value));

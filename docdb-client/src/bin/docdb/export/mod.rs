@@ -1,0 +1,120 @@
+//! The verbs `export` and `export-db`.
+
+mod target;
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use docdb_client::RawCollection;
+use indicatif::ProgressBar;
+use serde_json::json;
+
+use self::target::Target;
+use crate::Context;
+use crate::failure::{Failure, Outcome};
+use crate::json_text::export_line;
+use crate::output;
+
+/// Documents between two updates of the progress bar.
+const DOCUMENTS_PER_UPDATE: u64 = 1_000;
+
+/// Writes a collection as NDJSON to a file, or to stdout for `-`.
+pub(crate) async fn export(context: &Context, db: &str, collection: &str, file: &Path) -> Outcome {
+    let collection = context.client.database(db).raw_collection(collection);
+    // Also says that the collection exists before a file is made for it.
+    let count = collection.count().await?;
+    let target = Target::open(file)?;
+    let mut writing = Writing::begin(context, &target, count)?;
+    writing.documents(&collection, None).await?;
+    let exported = writing.finish()?;
+    if target.is_stdout() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    target.finish()?;
+    let text = format!("{exported} documents exported");
+    output::answer(context, text, json!({ "exported": exported }))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes a whole database as NDJSON, from one snapshot: a line for each collection, so that empty ones
+/// are in it, then the documents.
+pub(crate) async fn export_db(context: &Context, db: &str, file: &Path) -> Outcome {
+    let snapshot = context.client.database(db).snapshot().await?;
+    let collections = snapshot.collections().await?;
+    let target = Target::open(file)?;
+    let count = collections.iter().map(|info| info.documents).sum();
+    let mut writing = Writing::begin(context, &target, count)?;
+    for info in &collections {
+        writing.line(json!({ "collection": info.name }).to_string().as_bytes())?;
+    }
+    for info in &collections {
+        let collection = snapshot.raw_collection(&info.name);
+        writing.documents(&collection, Some(&info.name)).await?;
+    }
+    let exported = writing.finish()?;
+    let (version, count) = (snapshot.version(), collections.len());
+    snapshot.close().await?;
+    if target.is_stdout() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    target.finish()?;
+    let text = format!("{exported} documents of {count} collections exported, version {version}");
+    let json = json!({ "exported": exported, "collections": count, "version": version });
+    output::answer(context, text, json)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// An export under way.
+struct Writing {
+    out: Box<dyn Write>,
+    exported: u64,
+    progress: ProgressBar,
+}
+
+impl Writing {
+    fn begin(context: &Context, target: &Target, count: u64) -> Result<Writing, Failure> {
+        Ok(Writing {
+            out: target.writer()?,
+            exported: 0,
+            progress: target.progress(context, count),
+        })
+    }
+
+    fn line(&mut self, line: &[u8]) -> Result<(), Failure> {
+        self.out.write_all(line)?;
+        Ok(self.out.write_all(b"\n")?)
+    }
+
+    /// Writes a collection's documents, with its name if it is given.
+    async fn documents(
+        &mut self,
+        collection: &RawCollection,
+        name: Option<&str>,
+    ) -> Result<(), Failure> {
+        let mut scan = collection.scan(..);
+        let mut line = Vec::new();
+        while let Some(document) = scan.next().await? {
+            line.clear();
+            export_line(
+                &mut line,
+                name,
+                document.id,
+                document.version,
+                &document.value,
+            );
+            self.line(&line)?;
+            self.exported += 1;
+            if self.exported.is_multiple_of(DOCUMENTS_PER_UPDATE) {
+                self.progress.set_position(self.exported);
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<u64, Failure> {
+        self.out.flush()?;
+        self.progress.finish_and_clear();
+        Ok(self.exported)
+    }
+}

@@ -1,0 +1,84 @@
+//! A backup's pace: how fast it may go, how far it has come, and whether it is to go on.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use docdb_types::ErrorKind;
+use docdb_vfs::Vfs;
+
+use super::Progress;
+use crate::error::{Error, Result};
+
+/// Longest sleep between two questions whether to go on.
+const SLEEP_MAX: Duration = Duration::from_millis(100);
+
+/// Who is told how far it has come, and says whether it goes on.
+pub type Listener<'a> = &'a mut dyn FnMut(&Progress) -> ControlFlow<()>;
+
+pub(super) struct Work<'a> {
+    pub(super) vfs: Arc<dyn Vfs>,
+    /// 0: as fast as it can.
+    bytes_per_second: u64,
+    /// Bytes that count for the rate.
+    paced_bytes: u64,
+    started: Duration,
+    pub(super) progress: Progress,
+    listener: Listener<'a>,
+}
+
+impl<'a> Work<'a> {
+    pub(super) fn new(vfs: Arc<dyn Vfs>, bytes_per_second: u64, listener: Listener<'a>) -> Self {
+        Work {
+            bytes_per_second,
+            paced_bytes: 0,
+            started: vfs.now(),
+            progress: Progress::default(),
+            listener,
+            vfs,
+        }
+    }
+
+    /// Announces work of so many bytes.
+    pub(super) fn plan(&mut self, bytes: u64) {
+        self.progress.bytes_total += bytes;
+    }
+
+    /// Counts what was done, keeps to the rate, and asks whether to go on.
+    pub(super) fn done(&mut self, bytes: u64) -> Result<()> {
+        self.progress.bytes_done += bytes;
+        self.pace(bytes)
+    }
+
+    /// As [`Work::done`], for what was not announced.
+    pub(super) fn pace(&mut self, bytes: u64) -> Result<()> {
+        self.paced_bytes += bytes;
+        self.ask()?;
+        if self.bytes_per_second == 0 {
+            return Ok(());
+        }
+        let seconds = self.paced_bytes as f64 / self.bytes_per_second as f64;
+        let due = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
+        let due = self.started.saturating_add(due);
+        loop {
+            let left = due.saturating_sub(self.vfs.now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            self.vfs.sleep(left.min(SLEEP_MAX));
+            self.ask()?;
+        }
+    }
+
+    /// # Errors
+    /// `Cancelled`.
+    fn ask(&mut self) -> Result<()> {
+        match (self.listener)(&self.progress) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => {
+                let message = "the backup was cancelled; the one before it is as it was";
+                Err(Error::new(ErrorKind::Cancelled, message))
+            }
+        }
+    }
+}
