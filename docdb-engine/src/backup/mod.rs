@@ -212,15 +212,16 @@ impl<'a> BackupWriter<'a> {
         listener: Listener<'a>,
     ) -> Result<BackupWriter<'a>> {
         let (lock, before) = place::enter(vfs.as_ref(), dir)?;
-        if let Some(before) = &before {
-            if before.source != source.id {
-                let message = format!(
-                    "{} holds the backup of another database or data directory, or of this one before \
-                     it was restored; name another directory",
-                    dir.display()
-                );
-                return Err(Error::new(ErrorKind::InvalidArgument, message));
-            }
+        if before
+            .as_ref()
+            .is_some_and(|before| before.source != source.id)
+        {
+            let message = format!(
+                "{} holds the backup of another database or data directory, or of this one before it \
+                 was restored; name another directory",
+                dir.display()
+            );
+            return Err(Error::new(ErrorKind::InvalidArgument, message));
         }
         let before_number = before.as_ref().map_or(0, |before| before.number);
         Ok(BackupWriter {
