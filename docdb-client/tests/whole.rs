@@ -40,8 +40,10 @@ fn failed(socket: &Path, args: &[&str], stdin: &str) -> (i32, String) {
 
 const STRANGE: [&str; 5] = ["we ird\"ü", "日本", "a:b,{c}", "'", "  "];
 
+type Contents = Vec<(String, Vec<(u64, Vec<u8>)>)>;
+
 /// All documents with their ids, by collection; versions are not kept.
-fn contents(client: &blocking::Client, db: &str) -> Vec<(String, Vec<(u64, Vec<u8>)>)> {
+fn contents(client: &blocking::Client, db: &str) -> Contents {
     let database = client.database(db);
     let of = |name: &str| {
         let scan = database.raw_collection(name).scan(..);
