@@ -219,6 +219,13 @@ impl Life {
             Step::Compact => {
                 db.compact()?;
             }
+            Step::Scrub => {
+                while db.scrub_step()? {}
+                let stats = db.heal_stats();
+                if stats.found > 0 {
+                    return Err(Stop::Wrong(format!("a scrub found damage: {stats:?}")));
+                }
+            }
             Step::Elapse(time) => self.elapse(*time)?,
             Step::Reopen(how, setup) => {
                 drop(session);

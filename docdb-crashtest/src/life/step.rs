@@ -129,6 +129,8 @@ pub enum Step {
     Checkpoint,
     /// A compaction of everything.
     Compact,
+    /// Everything is verified; nothing is damaged.
+    Scrub,
     /// Time passes.
     Elapse(Duration),
     /// The process ends, and another one opens the database.

@@ -120,9 +120,13 @@ impl Explorer {
                 _ => false,
             } && is_plain(policy, depth);
             let image = moment.disk.fork_crash(&policy);
-            let inner = deeper.then(|| recovery(&image, moment));
             let here = || place.then(operation, policy);
-            self.state(&here, image, moment, loss, policy)?;
+            // A state that was there before is recovered from in the same way.
+            let interrupted = deeper.then(|| image.fork_crash(&CrashPolicy::Kill));
+            if !self.state(&here, image, moment, loss, policy)? {
+                continue;
+            }
+            let inner = interrupted.map(|image| recovery(&image, moment));
             for (n, moment) in inner.iter().flatten().enumerate() {
                 self.moment(&here(), n, moment, Some(loss))?;
             }
@@ -166,7 +170,7 @@ impl Explorer {
         policies
     }
 
-    /// Checks one state, unless an equal one was.
+    /// Checks one state, unless an equal one was. Returns whether it is new.
     fn state(
         &mut self,
         place: &dyn Fn() -> Place,
@@ -174,7 +178,7 @@ impl Explorer {
         moment: &Moment,
         loss: Loss,
         policy: CrashPolicy,
-    ) -> Result<(), Broken> {
+    ) -> Result<bool, Broken> {
         let in_flight = policy == CrashPolicy::Kill;
         let mut key = Hash::new().bytes(moment.promised.mode().as_bytes());
         key = key.number(image.image_hash());
@@ -186,7 +190,7 @@ impl Explorer {
         }
         let key = key.value();
         if !self.seen.insert(key) {
-            return Ok(());
+            return Ok(false);
         }
         let broken = |what| Broken {
             place: place(),
@@ -208,7 +212,7 @@ impl Explorer {
         self.tally.trace(key ^ checked.trace);
         let depth = place().crashes.len();
         self.tally.state(key, moment, depth, in_flight, &checked);
-        Ok(())
+        Ok(true)
     }
 }
 

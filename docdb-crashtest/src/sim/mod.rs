@@ -33,7 +33,7 @@ use place::{Place, Source};
 use tally::Tally;
 
 /// Random lives of a smoke run.
-const SMOKE_LIVES: u64 = 190;
+const SMOKE_LIVES: u64 = 560;
 
 /// The part that crashes databases on a simulated disk.
 #[derive(Debug, Clone, Copy, Default)]
