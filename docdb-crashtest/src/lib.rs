@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod job;
+pub mod oracle;
 mod outcome;
 mod part;
 pub mod planted;

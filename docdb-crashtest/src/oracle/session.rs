@@ -1,0 +1,217 @@
+//! A database that is written to, and the journal of it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use docdb_engine::{CommitTicket, Db, Durability, Error, ErrorKind};
+use parking_lot::Mutex;
+
+use super::journal::Journal;
+use super::look::{Care, look};
+use super::state::{Op, Refused, State};
+
+/// Why a session does not go on.
+#[derive(Debug)]
+pub enum Stop {
+    /// The database said so: fine where something was made to fail. What was promised stands in the
+    /// journal.
+    Failed(Error),
+    /// A promise was broken, as a sentence.
+    Wrong(String),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Stop {
+        Stop::Failed(error)
+    }
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Stop::Failed(error) => write!(f, "{:?}: {error}", error.kind()),
+            Stop::Wrong(what) => f.write_str(what),
+        }
+    }
+}
+
+/// An open database whose every commit is noted before it is submitted. The journal is shared with
+/// whoever looks on from below, at the operations of the disk.
+#[derive(Debug, Clone)]
+pub struct Session {
+    /// The database.
+    pub db: Db,
+    /// What it has promised.
+    pub journal: Arc<Mutex<Journal>>,
+}
+
+/// A commit under way: its number in the journal, what it should answer, and its ticket.
+#[derive(Debug)]
+pub struct Submitted {
+    expected: Result<(usize, Vec<u64>), Refused>,
+    durability: Durability,
+    ticket: CommitTicket,
+}
+
+impl Session {
+    /// Submits one commit without waiting for it.
+    pub fn submit(&self, ops: &[Op], durability: Durability) -> Submitted {
+        let version = self.db.wal().next_lsn().0;
+        let expected = {
+            let mut journal = self.journal.lock();
+            let applied = journal.last().apply(ops, version);
+            applied.map(|(state, ids)| (journal.submitted(state, version), ids))
+        };
+        let writes: Vec<_> = ops.iter().map(Op::as_write).collect();
+        let ticket = self.db.submit_as(&writes, durability);
+        Submitted {
+            expected,
+            durability,
+            ticket,
+        }
+    }
+
+    /// Waits for a commit. Returns its version, or why it was rightly refused.
+    ///
+    /// # Errors
+    /// `Failed` if the database could not; then the commit may be there or not, unless the answer says
+    /// otherwise. `Wrong` if the answer is not what it must be.
+    pub fn wait(&self, submitted: Submitted) -> Result<Result<u64, ErrorKind>, Stop> {
+        let answer = submitted.ticket.wait();
+        match (submitted.expected, answer) {
+            (Ok((number, ids)), Ok(committed)) => {
+                if !committed.ids.is_empty() && *committed.ids != *ids {
+                    let found = &*committed.ids;
+                    let what = format!("the ids {found:?} were written, not {ids:?}");
+                    return Err(Stop::Wrong(what));
+                }
+                let mut journal = self.journal.lock();
+                journal.acknowledged(number, submitted.durability);
+                Ok(Ok(committed.version))
+            }
+            (Err((kind, op)), Err(error)) if error.kind() == kind && error.op_index() == op => {
+                Ok(Err(kind))
+            }
+            (Err(refused), Ok(_)) => Err(Stop::Wrong(format!(
+                "a commit was acknowledged that must be refused with {refused:?}"
+            ))),
+            (Ok((number, _)), Err(error)) => {
+                if is_unwritten(error.kind()) {
+                    self.withdraw(number);
+                }
+                Err(Stop::Failed(error))
+            }
+            (Err(_), Err(error)) => Err(Stop::Failed(error)),
+        }
+    }
+
+    /// Nothing was written, and nothing came after it.
+    fn withdraw(&self, number: usize) {
+        let mut journal = self.journal.lock();
+        if journal.commits() == number {
+            journal.withdrawn();
+        }
+    }
+
+    /// Submits one commit and waits for it.
+    ///
+    /// # Errors
+    /// As [`Session::wait`].
+    pub fn commit(&self, ops: &[Op]) -> Result<Result<u64, ErrorKind>, Stop> {
+        let mode = self.journal.lock().mode();
+        let submitted = self.submit(ops, mode);
+        self.wait(submitted)
+    }
+
+    fn change(
+        &self,
+        change: impl FnOnce(&State) -> Result<State, Refused>,
+        submit: impl FnOnce(&Db) -> CommitTicket,
+    ) -> Result<Result<u64, ErrorKind>, Stop> {
+        let version = self.db.wal().next_lsn().0;
+        let (expected, durability) = {
+            let mut journal = self.journal.lock();
+            let changed = change(journal.last());
+            let expected = changed.map(|state| (journal.submitted(state, version), Vec::new()));
+            (expected, journal.mode())
+        };
+        let ticket = submit(&self.db);
+        self.wait(Submitted {
+            expected,
+            durability,
+            ticket,
+        })
+    }
+
+    /// Creates a collection.
+    ///
+    /// # Errors
+    /// As [`Session::wait`].
+    pub fn create_collection(&self, name: &str) -> Result<Result<u64, ErrorKind>, Stop> {
+        self.change(
+            |state| state.with_collection(name),
+            |db| db.create_collection(name),
+        )
+    }
+
+    /// Drops a collection.
+    ///
+    /// # Errors
+    /// As [`Session::wait`].
+    pub fn drop_collection(&self, name: &str, force: bool) -> Result<Result<u64, ErrorKind>, Stop> {
+        self.change(
+            |state| state.without_collection(name, force),
+            |db| db.drop_collection(name, force),
+        )
+    }
+
+    /// Takes a checkpoint, after which everything is on the device.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn checkpoint(&self) -> Result<(), Stop> {
+        let commits = self.journal.lock().commits();
+        self.db.checkpoint()?;
+        self.journal.lock().durable(commits);
+        Ok(())
+    }
+
+    /// Closes the database, after which everything is on the device.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn close(self) -> Result<(), Stop> {
+        let commits = self.journal.lock().commits();
+        self.db.close()?;
+        self.journal.lock().durable(commits);
+        Ok(())
+    }
+
+    /// Looks at everything that the database shows while it runs: all commits, whatever the mode.
+    ///
+    /// # Errors
+    /// `Wrong` with what differs.
+    pub fn check(&self, care: Care) -> Result<(), Stop> {
+        let seen = look(&self.db, care).map_err(Stop::Wrong)?;
+        let journal = self.journal.lock();
+        if seen.print != journal.last().print() {
+            let what = match journal.judge(seen.print, super::Loss::Power) {
+                Ok(commits) => format!(
+                    "{} commits were answered, only {commits} are seen",
+                    journal.commits()
+                ),
+                Err(what) => what,
+            };
+            return Err(Stop::Wrong(what));
+        }
+        Ok(())
+    }
+}
+
+/// Whether an answer of this kind promises that nothing was written.
+fn is_unwritten(kind: ErrorKind) -> bool {
+    !matches!(
+        kind,
+        ErrorKind::OutcomeUnknown | ErrorKind::Internal | ErrorKind::Io
+    )
+}
