@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use docdb_engine::Durability;
+use docdb_engine::{Durability, ErrorKind};
 
-use super::print::Print;
-use super::state::State;
+use super::change::{Change, Touched};
+use super::print::{Hash, Print};
+use super::state::{Refused, State};
 
 /// What ended the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -16,12 +17,36 @@ pub enum Loss {
     Power,
 }
 
-/// The states of a database in commit order, and how many commits must survive what. A copy is cheap.
+/// A commit that was submitted.
+#[derive(Debug, Clone)]
+pub struct Commit {
+    /// Its number in the database.
+    pub version: u64,
+    /// What the database holds after it.
+    pub state: Arc<State>,
+    touched: Arc<[Touched]>,
+}
+
+/// The number of a commit and the ids that it wrote, or why it must be refused.
+pub type Ended = Result<(usize, Vec<u64>), Refused>;
+
+/// A commit whose submission has not returned.
+#[derive(Debug, Clone)]
+struct Pending {
+    version: u64,
+    change: Change,
+    accepted: Result<Vec<u64>, Refused>,
+}
+
+/// The commits of a database in their order, and how many of them must survive what. A copy is cheap.
 #[derive(Debug, Clone)]
 pub struct Journal {
     mode: Durability,
-    /// The empty database, then the state after each commit that was submitted.
-    states: Arc<Vec<Arc<State>>>,
+    /// The first stands for the empty database.
+    commits: Arc<Vec<Commit>>,
+    pending: Option<Pending>,
+    /// One that came between, with its number if it was accepted.
+    between: Option<(Change, Ended)>,
     /// So many of the commits are with the kernel, and on the device.
     killed: usize,
     power_lost: usize,
@@ -34,22 +59,27 @@ impl Journal {
     /// Of a database that does not exist yet.
     pub fn new(mode: Durability) -> Journal {
         Journal {
-            mode,
-            states: Arc::new(vec![Arc::new(State::new())]),
-            killed: 0,
-            power_lost: 0,
-            version: 0,
             created: false,
+            ..Journal::holding(mode, Arc::new(State::new()), 0)
         }
     }
 
     /// Of a database that was found to hold this, durably.
     pub fn holding(mode: Durability, state: Arc<State>, version: u64) -> Journal {
+        let first = Commit {
+            version,
+            state,
+            touched: Arc::default(),
+        };
         Journal {
-            states: Arc::new(vec![state]),
+            mode,
+            commits: Arc::new(vec![first]),
+            pending: None,
+            between: None,
+            killed: 0,
+            power_lost: 0,
             version,
             created: true,
-            ..Journal::new(mode)
         }
     }
 
@@ -75,22 +105,38 @@ impl Journal {
 
     /// What the database holds, with everything that was submitted.
     pub fn last(&self) -> &Arc<State> {
-        &self.states[self.states.len() - 1]
+        &self.commits[self.commits.len() - 1].state
     }
 
     /// What the database held after so many commits.
     pub fn state(&self, commits: usize) -> Option<&Arc<State>> {
-        self.states.get(commits)
+        self.commits.get(commits).map(|commit| &commit.state)
+    }
+
+    /// The commit with that number.
+    pub fn commit(&self, number: usize) -> Option<&Commit> {
+        self.commits.get(number)
+    }
+
+    /// What the database held at that version.
+    pub fn state_at(&self, version: u64) -> Option<&Arc<State>> {
+        let end = self.commits.partition_point(|c| c.version <= version);
+        self.state(end.checked_sub(1)?)
     }
 
     /// How many commits were submitted.
     pub fn commits(&self) -> usize {
-        self.states.len() - 1
+        self.commits.len() - 1
     }
 
     /// The highest version that a commit may have got.
     pub fn version(&self) -> u64 {
         self.version
+    }
+
+    /// The version of the last commit.
+    pub fn last_version(&self) -> u64 {
+        self.commits[self.commits.len() - 1].version
     }
 
     /// How many commits must survive this.
@@ -101,34 +147,90 @@ impl Journal {
         }
     }
 
-    /// A commit is being submitted: from now on it may be found. Returns its number.
-    pub fn submitted(&mut self, state: State, version: u64) -> usize {
-        Arc::make_mut(&mut self.states).push(Arc::new(state));
+    /// A commit is about to be submitted, and will have this version: from now on it may be found.
+    /// Called again by a commit that comes between: the one that waits will have the next version.
+    pub fn begin(&mut self, change: Change, version: u64) {
+        let outer = self.pending.take_if(|pending| pending.version == version);
+        if let Some(outer) = &outer
+            && outer.accepted.is_ok()
+        {
+            Arc::make_mut(&mut self.commits).pop();
+        }
+        let accepted = self.push(&change, version);
+        let Some(outer) = outer else {
+            self.pending = Some(Pending {
+                version,
+                change,
+                accepted,
+            });
+            return;
+        };
+        let next = version + u64::from(accepted.is_ok());
+        let number = self.commits();
+        self.between = Some((change, accepted.map(|ids| (number, ids))));
+        let accepted = self.push(&outer.change, next);
+        self.pending = Some(Pending {
+            version: next,
+            change: outer.change,
+            accepted,
+        });
+    }
+
+    /// The submission of that change has returned.
+    pub fn end(&mut self, change: &Change) -> Ended {
+        if let Some((_, ended)) = self.between.take_if(|(between, _)| between == change) {
+            return ended;
+        }
+        match self.pending.take() {
+            Some(own) => own.accepted.map(|ids| (self.commits(), ids)),
+            None => Ok((self.commits(), Vec::new())),
+        }
+    }
+
+    fn push(&mut self, change: &Change, version: u64) -> Result<Vec<u64>, Refused> {
+        if let Change::Txn(work) = change {
+            let since = self.commits.iter().rev();
+            let mut since = since.take_while(|commit| commit.version > work.begun);
+            if since.any(|c| c.touched.iter().any(|touched| work.loses_to(touched))) {
+                return Err((ErrorKind::Conflict, None));
+            }
+        }
+        let (state, touched, ids) = change.apply(self.last(), version)?;
+        Arc::make_mut(&mut self.commits).push(Commit {
+            version,
+            state: Arc::new(state),
+            touched: touched.into(),
+        });
         self.version = self.version.max(version);
-        self.commits()
+        Ok(ids)
     }
 
-    /// The last commit was refused after all.
-    pub fn withdrawn(&mut self) {
-        Arc::make_mut(&mut self.states).pop();
+    /// The commit with that number was not written after all, if none came after it.
+    pub fn withdraw(&mut self, number: usize) {
+        if self.commits() == number && number > 0 {
+            Arc::make_mut(&mut self.commits).pop();
+        }
     }
 
-    /// The last state has changed in what cannot be seen.
-    pub fn amend_last(&mut self, state: State) {
-        debug_assert_eq!(state.print(), self.last().print());
-        let states = Arc::make_mut(&mut self.states);
-        states.pop();
-        states.push(Arc::new(state));
+    /// A transaction is given the next id of a collection.
+    ///
+    /// # Errors
+    /// What the engine answers.
+    pub fn take_id(&mut self, collection: &str, own: Option<u64>) -> Result<u64, ErrorKind> {
+        let mut state = State::clone(self.last());
+        let id = state.take_id(collection, own)?;
+        if let Some(last) = Arc::make_mut(&mut self.commits).last_mut() {
+            last.state = Arc::new(state);
+        }
+        Ok(id)
     }
 
     /// The commit with that number was answered; it asked for `durability`.
     pub fn acknowledged(&mut self, commit: usize, durability: Durability) {
-        let level = level(self.mode).max(level(durability));
-        if level >= 1 {
-            self.killed = self.killed.max(commit);
-        }
-        if level >= 2 {
-            self.power_lost = self.power_lost.max(commit);
+        match level(self.mode).max(level(durability)) {
+            0 => {}
+            1 => self.written(commit),
+            _ => self.durable(commit),
         }
     }
 
@@ -139,7 +241,7 @@ impl Journal {
 
     /// So many commits are known to be on the device: after a sync, a checkpoint, a clean close.
     pub fn durable(&mut self, commits: usize) {
-        self.killed = self.killed.max(commits);
+        self.written(commits);
         self.power_lost = self.power_lost.max(commits);
     }
 
@@ -150,8 +252,8 @@ impl Journal {
     /// What is broken, as a sentence.
     pub fn judge(&self, shown: Print, loss: Loss) -> Result<usize, String> {
         let floor = self.floor(loss);
-        let fits = |state: &Arc<State>| state.print() == shown;
-        match self.states.iter().rposition(fits) {
+        let fits = |commit: &Commit| commit.state.print() == shown;
+        match self.commits.iter().rposition(fits) {
             Some(commits) if commits >= floor => Ok(commits),
             Some(commits) => Err(format!(
                 "{floor} commits were promised to survive this, only {commits} are there"
@@ -162,32 +264,31 @@ impl Journal {
 
     /// All numbers of commits that fit.
     pub fn fitting(&self, shown: Print, loss: Loss) -> impl Iterator<Item = usize> {
-        let floor = self.floor(loss);
-        let states = self.states.iter().enumerate().skip(floor);
-        states
-            .filter(move |(_, state)| state.print() == shown)
-            .map(|(commits, _)| commits)
+        let commits = self.commits.iter().enumerate().skip(self.floor(loss));
+        commits
+            .filter(move |(_, commit)| commit.state.print() == shown)
+            .map(|(number, _)| number)
     }
 
     /// A new process has found so many commits, and shown them: they stay.
     pub fn recovered(&mut self, commits: usize) {
-        let states = Arc::make_mut(&mut self.states);
-        states.truncate(commits + 1);
-        if let Some(last) = states.last_mut() {
-            *last = Arc::new(last.without_taken());
+        let all = Arc::make_mut(&mut self.commits);
+        all.truncate(commits + 1);
+        if let Some(last) = all.last_mut() {
+            last.state = Arc::new(last.state.without_taken());
         }
+        (self.pending, self.between) = (None, None);
         self.created = true;
         self.killed = commits;
         self.power_lost = commits;
     }
 
-    /// A number for all that it promises, to tell journals of one run apart.
+    /// A number for all that it promises, to tell the moments of one life apart.
     pub fn promised(&self, loss: Loss) -> u64 {
-        let hash = super::print::Hash::new().number(self.floor(loss) as u64);
-        let hash = hash.number(self.states.len() as u64);
-        hash.number(self.last().print().0)
-            .number(u64::from(self.created))
-            .value()
+        let hash = Hash::new().number(self.floor(loss) as u64);
+        let hash = hash.number(self.commits.len() as u64);
+        let hash = hash.number(self.last().print().0);
+        hash.number(u64::from(self.created)).value()
     }
 }
 

@@ -5,14 +5,17 @@
 //! keeps the journal. [`look`] looks at a database in every way there is, and what it has [`Seen`] is
 //! compared with the states of the journal by their prints, so that a look costs no copy of a document.
 
+mod change;
 mod journal;
 mod look;
 mod print;
 mod session;
 mod state;
 
-pub use journal::{Journal, Loss};
+pub use change::{Change, Touched, Work, Written};
+pub use journal::{Commit, Ended, Journal, Loss};
 pub use look::{Care, Seen, check_space, look, settle, show};
+pub(crate) use print::Hash;
 pub use print::{Print, document_print};
-pub use session::{Session, Stop};
+pub use session::{Answer, Session, Stop, Submitted};
 pub use state::{Collection, Op, Refused, State};

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use docdb_engine::{CommitTicket, Db, Durability, Error, ErrorKind};
 use parking_lot::Mutex;
 
-use super::journal::Journal;
+use super::change::Change;
+use super::journal::{Ended, Journal};
 use super::look::{Care, look};
-use super::state::{Op, Refused, State};
+use super::state::Op;
 
 /// Why a session does not go on.
 #[derive(Debug)]
@@ -45,47 +46,67 @@ pub struct Session {
     pub journal: Arc<Mutex<Journal>>,
 }
 
-/// A commit under way: its number in the journal, what it should answer, and its ticket.
+/// A commit under way: what it should answer, and its ticket.
 #[derive(Debug)]
 pub struct Submitted {
-    expected: Result<(usize, Vec<u64>), Refused>,
+    expected: Ended,
     durability: Durability,
     ticket: CommitTicket,
 }
 
+/// The answer to a commit that is as it must be: its version, or why it was refused.
+pub type Answer = Result<u64, ErrorKind>;
+
 impl Session {
-    /// Submits one commit without waiting for it.
-    pub fn submit(&self, ops: &[Op], durability: Durability) -> Submitted {
+    /// Notes what a change will do, and submits it as `submit` says.
+    pub fn submit_change(
+        &self,
+        change: &Change,
+        durability: Option<Durability>,
+        submit: impl FnOnce(&Db) -> CommitTicket,
+    ) -> Submitted {
         let version = self.db.wal().next_lsn().0;
-        let expected = {
-            let mut journal = self.journal.lock();
-            let applied = journal.last().apply(ops, version);
-            applied.map(|(state, ids)| (journal.submitted(state, version), ids))
-        };
-        let writes: Vec<_> = ops.iter().map(Op::as_write).collect();
-        let ticket = self.db.submit_as(&writes, durability);
+        self.journal.lock().begin(change.clone(), version);
+        let ticket = submit(&self.db);
+        let mut journal = self.journal.lock();
         Submitted {
-            expected,
-            durability,
+            expected: journal.end(change),
+            durability: durability.unwrap_or(journal.mode()),
             ticket,
         }
     }
 
-    /// Waits for a commit. Returns its version, or why it was rightly refused.
+    /// Submits one commit without waiting for it.
+    pub fn submit(&self, ops: &[Op], durability: Option<Durability>) -> Submitted {
+        let writes: Vec<_> = ops.iter().map(Op::as_write).collect();
+        let change = Change::Ops(ops.into());
+        self.submit_change(&change, durability, |db| match durability {
+            Some(durability) => db.submit_as(&writes, durability),
+            None => db.submit(&writes),
+        })
+    }
+
+    /// Waits for a commit.
     ///
     /// # Errors
     /// `Failed` if the database could not; then the commit may be there or not, unless the answer says
     /// otherwise. `Wrong` if the answer is not what it must be.
-    pub fn wait(&self, submitted: Submitted) -> Result<Result<u64, ErrorKind>, Stop> {
+    pub fn wait(&self, submitted: Submitted) -> Result<Answer, Stop> {
         let answer = submitted.ticket.wait();
         match (submitted.expected, answer) {
             (Ok((number, ids)), Ok(committed)) => {
-                if !committed.ids.is_empty() && *committed.ids != *ids {
+                let mut journal = self.journal.lock();
+                let version = journal.commit(number).map(|commit| commit.version);
+                if version != Some(committed.version) {
+                    let found = committed.version;
+                    let what = format!("a commit has the version {found}, not {version:?}");
+                    return Err(Stop::Wrong(what));
+                }
+                if !committed.ids.is_empty() && !ids.is_empty() && *committed.ids != *ids {
                     let found = &*committed.ids;
                     let what = format!("the ids {found:?} were written, not {ids:?}");
                     return Err(Stop::Wrong(what));
                 }
-                let mut journal = self.journal.lock();
                 journal.acknowledged(number, submitted.durability);
                 Ok(Ok(committed.version))
             }
@@ -97,7 +118,7 @@ impl Session {
             ))),
             (Ok((number, _)), Err(error)) => {
                 if is_unwritten(error.kind()) {
-                    self.withdraw(number);
+                    self.journal.lock().withdraw(number);
                 }
                 Err(Stop::Failed(error))
             }
@@ -105,64 +126,33 @@ impl Session {
         }
     }
 
-    /// Nothing was written, and nothing came after it.
-    fn withdraw(&self, number: usize) {
-        let mut journal = self.journal.lock();
-        if journal.commits() == number {
-            journal.withdrawn();
-        }
-    }
-
     /// Submits one commit and waits for it.
     ///
     /// # Errors
     /// As [`Session::wait`].
-    pub fn commit(&self, ops: &[Op]) -> Result<Result<u64, ErrorKind>, Stop> {
-        let mode = self.journal.lock().mode();
-        let submitted = self.submit(ops, mode);
+    pub fn commit(&self, ops: &[Op]) -> Result<Answer, Stop> {
+        let submitted = self.submit(ops, None);
         self.wait(submitted)
-    }
-
-    fn change(
-        &self,
-        change: impl FnOnce(&State) -> Result<State, Refused>,
-        submit: impl FnOnce(&Db) -> CommitTicket,
-    ) -> Result<Result<u64, ErrorKind>, Stop> {
-        let version = self.db.wal().next_lsn().0;
-        let (expected, durability) = {
-            let mut journal = self.journal.lock();
-            let changed = change(journal.last());
-            let expected = changed.map(|state| (journal.submitted(state, version), Vec::new()));
-            (expected, journal.mode())
-        };
-        let ticket = submit(&self.db);
-        self.wait(Submitted {
-            expected,
-            durability,
-            ticket,
-        })
     }
 
     /// Creates a collection.
     ///
     /// # Errors
     /// As [`Session::wait`].
-    pub fn create_collection(&self, name: &str) -> Result<Result<u64, ErrorKind>, Stop> {
-        self.change(
-            |state| state.with_collection(name),
-            |db| db.create_collection(name),
-        )
+    pub fn create_collection(&self, name: &str) -> Result<Answer, Stop> {
+        let change = Change::Create(name.into());
+        let submitted = self.submit_change(&change, None, |db| db.create_collection(name));
+        self.wait(submitted)
     }
 
     /// Drops a collection.
     ///
     /// # Errors
     /// As [`Session::wait`].
-    pub fn drop_collection(&self, name: &str, force: bool) -> Result<Result<u64, ErrorKind>, Stop> {
-        self.change(
-            |state| state.without_collection(name, force),
-            |db| db.drop_collection(name, force),
-        )
+    pub fn drop_collection(&self, name: &str, force: bool) -> Result<Answer, Stop> {
+        let change = Change::Drop(name.into(), force);
+        let submitted = self.submit_change(&change, None, |db| db.drop_collection(name, force));
+        self.wait(submitted)
     }
 
     /// Takes a checkpoint, after which everything is on the device.

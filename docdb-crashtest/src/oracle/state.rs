@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use docdb_engine::{DEFAULT_COLLECTION, ErrorKind, Precondition, WriteKind, WriteOp, json};
 
+use super::change::Written;
 use super::print::{Print, document_print, name_print};
 
 /// A version and the bytes of a document.
@@ -171,18 +172,40 @@ impl State {
         Ok(id)
     }
 
-    /// Hands out the next id of the collection, outside any commit.
+    /// What the database holds after a transaction; `None` if a collection is gone.
+    pub fn with_written(&self, written: &Written, version: u64) -> Option<State> {
+        let mut state = self.clone();
+        for ((name, id), body) in written {
+            let collection = Arc::make_mut(state.collections.get_mut(name)?);
+            if let Some((version, body)) = collection.documents.remove(id) {
+                state.print -= document_print(name, *id, version, &body);
+            }
+            if let Some(body) = body {
+                state.print += document_print(name, *id, version, body);
+                let document = (version, Arc::clone(body));
+                collection.documents.insert(*id, document);
+            }
+            collection.highest = collection.highest.max(Some(*id));
+        }
+        Some(state)
+    }
+
+    /// Hands out the next id of the collection to a transaction whose own writes there have ids up to
+    /// `own`.
     ///
     /// # Errors
     /// `CollectionNotFound`, `LimitExceeded`.
-    pub fn take_id(&mut self, collection: &str) -> Result<u64, ErrorKind> {
+    pub fn take_id(&mut self, collection: &str, own: Option<u64>) -> Result<u64, ErrorKind> {
         let collection = self.collections.get_mut(collection);
         let collection = Arc::make_mut(collection.ok_or(ErrorKind::CollectionNotFound)?);
-        let id = match collection.highest.max(collection.taken) {
+        let taken = collection.highest.max(collection.taken);
+        let id = match taken.max(own) {
             None => 1,
             Some(highest) => highest.checked_add(1).ok_or(ErrorKind::LimitExceeded)?,
         };
-        collection.taken = Some(id);
+        if own <= taken {
+            collection.taken = Some(id);
+        }
         Ok(id)
     }
 
