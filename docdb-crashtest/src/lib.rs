@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod flip;
 mod job;
 pub mod oracle;
 mod outcome;
@@ -8,6 +9,7 @@ pub mod planted;
 mod rng;
 mod workers;
 
+pub use flip::Flip;
 pub use job::{Budget, Job, Progress, Scale};
 pub use outcome::{Chart, ChartKind, Figure, Outcome, Violation};
 pub use part::Part;
