@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod flip;
+mod io;
 mod job;
 pub mod oracle;
 mod outcome;
@@ -10,6 +11,7 @@ mod rng;
 mod workers;
 
 pub use flip::Flip;
+pub use io::Io;
 pub use job::{Budget, Job, Progress, Scale};
 pub use outcome::{Chart, ChartKind, Figure, Outcome, Violation};
 pub use part::Part;

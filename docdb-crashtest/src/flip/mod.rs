@@ -16,6 +16,8 @@ use damage::{Case, cases};
 use directory::{Directory, FileKind};
 use judge::{Depth, Fate, judge};
 
+pub(crate) use judge::one_by_one;
+
 /// Cases that a thread takes at a time.
 const CASES_AT_ONCE: usize = 64;
 /// In a smoke test one case in so many is looked at with all that is beside it, and lived on with.
