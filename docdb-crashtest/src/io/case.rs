@@ -119,7 +119,8 @@ pub(super) fn judge(steps: &[Step], mode: Durability, case: &Case, depth: Depth)
     }
 }
 
-fn plan(vfs: &SimVfs, case: &Case) {
+/// Plans the fault.
+pub(super) fn plan(vfs: &SimVfs, case: &Case) {
     let at_op = case.call.at_op;
     vfs.set_fault(docdb_vfs::sim::Fault {
         at_op,
