@@ -124,6 +124,16 @@ impl Journal {
         self.state(end.checked_sub(1)?)
     }
 
+    /// Whether a collection of that name was created or dropped after that version.
+    pub fn has_changed(&self, name: &str, version: u64) -> bool {
+        let since = self.commits.iter().rev();
+        let mut since = since.take_while(|commit| commit.version > version);
+        since.any(|commit| {
+            let mut touched = commit.touched.iter();
+            touched.any(|(of, id)| **of == *name && id.is_none())
+        })
+    }
+
     /// How many commits were submitted.
     pub fn commits(&self) -> usize {
         self.commits.len() - 1
