@@ -405,7 +405,10 @@ impl Life {
                 drop(session);
                 match policy {
                     CrashPolicy::Kill => Loss::Kill,
-                    _ => Loss::Power,
+                    _ => {
+                        self.journal.lock().power_has_failed();
+                        Loss::Power
+                    }
                 }
             }
         };

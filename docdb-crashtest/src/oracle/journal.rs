@@ -280,6 +280,11 @@ impl Journal {
             .map(|(number, _)| number)
     }
 
+    /// Power has failed: what only the kernel had may be gone.
+    pub fn power_has_failed(&mut self) {
+        self.killed = self.power_lost;
+    }
+
     /// A new process has found so many commits, and shown them: they stay.
     pub fn recovered(&mut self, commits: usize) {
         let all = Arc::make_mut(&mut self.commits);

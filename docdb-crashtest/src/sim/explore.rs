@@ -224,10 +224,15 @@ pub(super) fn again(place: &Place) -> Result<(), String> {
     for (n, (operation, policy)) in place.crashes.iter().enumerate() {
         let moment = moments.get(*operation);
         let moment = moment.ok_or_else(|| format!("there is no operation {operation}"))?;
-        println!(
-            "crash before operation {operation}, {} on a {}: {policy:?}",
-            moment.op, moment.file
-        );
+        for (n, moment) in moments.iter().enumerate().take(operation + 1) {
+            let (commits, units) = (moment.journal.commits(), moment.disk.unsynced_units());
+            println!(
+                "  {n}: {} {} with {units} unsynced, {commits} commits",
+                moment.op,
+                moment.path.display()
+            );
+        }
+        println!("crash before operation {operation}: {policy:?}");
         let loss = match (before, policy) {
             (None | Some(Loss::Kill), CrashPolicy::Kill) => Loss::Kill,
             _ => Loss::Power,

@@ -24,6 +24,7 @@ pub(super) struct Moment {
     /// The operation, and on what.
     pub(super) op: &'static str,
     pub(super) file: &'static str,
+    pub(super) path: Arc<Path>,
 }
 
 /// A life that was lived.
@@ -58,6 +59,7 @@ pub(super) fn live(script: &Script) -> Result<Lived, Error> {
                     setup,
                     op: op_name(op),
                     file: file_kind(path),
+                    path: path.into(),
                 });
             }
         })
@@ -85,6 +87,7 @@ pub(super) fn live(script: &Script) -> Result<Lived, Error> {
         setup: life.setup(),
         op: "end",
         file: "none",
+        path: Path::new("").into(),
     };
     drop(std::panic::catch_unwind(AssertUnwindSafe(|| drop(life))));
     let mut moments = std::mem::take(&mut *moments.lock());
@@ -108,6 +111,7 @@ pub(super) fn recovery(image: &SimVfs, moment: &Moment) -> Vec<Moment> {
                 disk: disk.fork_crash(&CrashPolicy::Kill),
                 op: op_name(op),
                 file: file_kind(path),
+                path: path.into(),
                 ..moment.clone()
             });
         })
