@@ -27,16 +27,24 @@ struct Armed {
 
 #[derive(Debug, Default)]
 struct Inner {
+    /// The database that is open.
+    open: Option<Session>,
     armed: Option<Armed>,
     stop: Option<Stop>,
     calls: u64,
 }
 
-/// What comes between, if anything; shared between a life and the disk's hook.
+/// What comes between, if anything, and what readers would see; shared between a life and the disk's
+/// hook.
 #[derive(Debug, Clone, Default)]
 pub struct Between(Arc<Mutex<Inner>>);
 
 impl Between {
+    pub(super) fn watch(&self, open: Option<Session>) {
+        // Dropped outside the lock: the last handle may close files.
+        let before = std::mem::replace(&mut self.0.lock().open, open);
+        drop(before);
+    }
     pub(super) fn arm(&self, moment: Moment, session: Session, ops: Vec<Op>, checkpoint: bool) {
         self.0.lock().armed = Some(Armed {
             moment,
@@ -63,6 +71,11 @@ impl Between {
 
     /// To be called before every operation of the disk, holding nothing.
     pub fn before(&self, op: IoOp, path: &Path) {
+        let open = self.0.lock().open.clone();
+        if let Some(open) = open {
+            let visible = open.db.visible_version();
+            open.journal.lock().seen(visible);
+        }
         let Some(armed) = self.take_if_due(op, path) else {
             return;
         };

@@ -22,6 +22,9 @@ pub fn generate(rng: &mut Rng, setup: Setup, steps: usize) -> Vec<Step> {
         next_n: 100,
     };
     let mut made = vec![Step::CreateCollection("a")];
+    if generator.rng.chance(30) {
+        generator.many(&mut made);
+    }
     while made.len() < steps {
         generator.step(&mut made);
     }
@@ -76,6 +79,16 @@ impl Generator<'_> {
         let count = self.of(&[1, 1, 1, 2, 3, 5]);
         // One that is refused takes the whole commit along, so most have few that can be.
         (0..count).map(|_| self.write()).collect()
+    }
+
+    /// A run that is larger than what comes later, so that it is not merged with each.
+    fn many(&mut self, made: &mut Vec<Step>) {
+        let writes = (0..IDS).chain(100..112).map(|id| {
+            self.next_n += 1;
+            Write::new(WriteKind::Upsert, NAMES[0], id, self.next_n, 30)
+        });
+        made.push(Step::Commit(writes.collect()));
+        made.push(Step::Checkpoint);
     }
 
     /// Upserts too small for a data file.

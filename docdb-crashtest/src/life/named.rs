@@ -57,7 +57,7 @@ pub const NAMED: [Named; 8] = [
     Named {
         name: "merge",
         steps: merge,
-        setup: |setup| setup.runs_max = 1,
+        setup: |_| {},
     },
     Named {
         name: "compaction",
@@ -171,18 +171,22 @@ fn checkpoint(setup: Setup) -> Vec<Step> {
 
 fn merge(_: Setup) -> Vec<Step> {
     vec![
-        Step::Commit((1..6).map(|id| put(id, id, 100)).collect()),
+        // More than twice what the next two have together, so that it is not merged with them.
+        Step::Commit((1..14).map(|id| put(id, id, 30)).collect()),
         Step::Checkpoint,
-        Step::Commit(vec![delete(1), put(2, 10, 60)]),
+        Step::Commit(vec![delete(1), put(2, 20, 60)]),
         Step::Checkpoint,
-        Step::Settle,
-        Step::Commit(vec![delete(2), put(7, 11, 60)]),
+        Step::Commit(vec![put(3, 21, 60), put(20, 22, 60)]),
         Step::Checkpoint,
         Step::Between(
             Moment::OfRun(0),
-            vec![put(3, 12, 30)],
+            vec![put(3, 23, 30)],
             Box::new(Step::Settle),
         ),
+        Step::LookAtAll,
+        Step::Commit((4..9).map(delete).collect()),
+        Step::Checkpoint,
+        Step::Settle,
         Step::LookAtAll,
     ]
 }
@@ -193,8 +197,6 @@ fn compaction(_: Setup) -> Vec<Step> {
         Step::Checkpoint,
         Step::BeginScan(0, D, false),
         Step::Commit((1..4).map(|id| put(id, 10 + id, 60)).collect()),
-        Step::Checkpoint,
-        Step::Settle,
         Step::CompactBetween(vec![put(4, 20, 40), put(5, 21, 40)]),
         Step::GoOn(0),
         Step::Release(0),

@@ -118,10 +118,12 @@ impl Life {
 
     fn begin_session(&mut self, db: Db) {
         self.due = None;
-        self.session = Some(Session {
+        let session = Session {
             db,
             journal: Arc::clone(&self.journal),
-        });
+        };
+        self.between.watch(Some(session.clone()));
+        self.session = Some(session);
     }
 
     /// Does one step.
@@ -397,10 +399,13 @@ impl Life {
         };
         let loss = match how {
             Reopen::Close => {
-                session.close()?;
+                let closed = session.close();
+                self.between.watch(None);
+                closed?;
                 Loss::Power
             }
             Reopen::Crash(policy) => {
+                self.between.watch(None);
                 self.disk.crash(&policy);
                 drop(session);
                 match policy {
@@ -413,6 +418,12 @@ impl Life {
             }
         };
         self.open(loss, setup)
+    }
+
+    /// Ends the process without a word.
+    pub fn end(mut self) {
+        self.between.watch(None);
+        self.session = None;
     }
 
     /// Opens the database after such a loss, and goes on with what is found.

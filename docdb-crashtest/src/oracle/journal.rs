@@ -280,6 +280,14 @@ impl Journal {
             .map(|(number, _)| number)
     }
 
+    /// Readers see everything up to this version: as much as the mode says must stay, whether or not
+    /// somebody was answered.
+    pub fn seen(&mut self, version: u64) {
+        let end = self.commits.partition_point(|c| c.version <= version);
+        let mode = self.mode;
+        self.acknowledged(end.saturating_sub(1), mode);
+    }
+
     /// Power has failed: what only the kernel had may be gone.
     pub fn power_has_failed(&mut self) {
         self.killed = self.power_lost;

@@ -7,7 +7,7 @@ use docdb_engine::vfs::sim::{CrashPolicy, SectorSize, SimVfs};
 
 use super::check::{Checked, check};
 use super::lived::{Lived, Moment, live, panic_text, recovery};
-use super::place::Place;
+use super::place::{Place, Source};
 use super::tally::Tally;
 use crate::oracle::{Hash, Loss};
 
@@ -52,24 +52,40 @@ impl Explorer {
         }
     }
 
-    /// Lives, twice, and explores every crash.
+    /// Lives, twice, and explores every crash if the life is not a long one.
     pub(super) fn life(&mut self, place: &Place) -> Result<(), Broken> {
+        let moments = self.live(place)?;
+        if matches!(place.source, Source::Long(_)) {
+            return Ok(());
+        }
+        let (part, parts) = self.depth.part;
+        for (operation, moment) in moments.iter().enumerate() {
+            if operation % parts == part {
+                self.moment(place, operation, moment, None)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lives, twice.
+    fn live(&mut self, place: &Place) -> Result<Vec<Moment>, Broken> {
         let broken = |what: String| Broken {
             place: place.clone(),
             what,
         };
         let script = place.script();
+        let is_crashed = !matches!(place.source, Source::Long(_));
         let failed = |e: docdb_engine::Error| broken(e.to_string());
         let Lived {
             moments,
             trace,
             wrong,
             between,
-        } = live(&script).map_err(failed)?;
+        } = live(&script, is_crashed).map_err(failed)?;
         if let Some((step, what)) = wrong {
             return Err(broken(format!("at step {step}: {what}")));
         }
-        let again = live(&script).map_err(failed)?;
+        let again = live(&script, is_crashed).map_err(failed)?;
         if (again.trace, again.moments.len()) != (trace, moments.len()) {
             return Err(broken(
                 "the same life went another way the second time".to_owned(),
@@ -78,13 +94,7 @@ impl Explorer {
         self.tally.trace(trace);
         self.tally.between += between;
         self.tally.lives += 1;
-        let (part, parts) = self.depth.part;
-        for (operation, moment) in moments.iter().enumerate() {
-            if operation % parts == part {
-                self.moment(place, operation, moment, None)?;
-            }
-        }
-        Ok(())
+        Ok(moments)
     }
 
     /// Explores every crash at this moment of a life, or of a recovery.
@@ -99,7 +109,7 @@ impl Explorer {
         let units = moment.disk.unsynced_units();
         self.tally.units(units);
         let seed = Hash::new().number(operation as u64).number(depth as u64);
-        for policy in self.policies(units, seed.value(), depth) {
+        for policy in self.policies(units, seed.value(), depth, operation) {
             let loss = match (before, policy) {
                 (None | Some(Loss::Kill), CrashPolicy::Kill) => Loss::Kill,
                 _ => Loss::Power,
@@ -120,9 +130,16 @@ impl Explorer {
         Ok(())
     }
 
-    fn policies(&self, units: usize, seed: u64, depth: usize) -> Vec<CrashPolicy> {
+    fn policies(
+        &self,
+        units: usize,
+        seed: u64,
+        depth: usize,
+        operation: usize,
+    ) -> Vec<CrashPolicy> {
         let mut policies = vec![CrashPolicy::KeepNone];
-        if depth < 2 {
+        // What a killed recovery leaves differs little from what it leaves when power fails.
+        if depth == 0 || (depth == 1 && operation.is_multiple_of(4)) {
             policies.push(CrashPolicy::Kill);
         }
         if units == 0 {
@@ -212,7 +229,7 @@ fn guarded(image: &SimVfs, moment: &Moment, loss: Loss) -> Result<Checked, Strin
 /// Does the crashes of a place again, and says what is wrong with the last state.
 pub(super) fn again(place: &Place) -> Result<(), String> {
     let script = place.script();
-    let lived = live(&script).map_err(|e| e.to_string())?;
+    let lived = live(&script, true).map_err(|e| e.to_string())?;
     if place.crashes.is_empty() {
         return match lived.wrong {
             Some((step, what)) => Err(format!("at step {step}: {what}")),

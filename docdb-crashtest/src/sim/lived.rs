@@ -38,8 +38,8 @@ pub(super) struct Lived {
     pub(super) between: u64,
 }
 
-/// Lives a script to its end, or to where a promise is broken.
-pub(super) fn live(script: &Script) -> Result<Lived, Error> {
+/// Lives a script to its end, or to where a promise is broken. The disk is kept only if that is wanted.
+pub(super) fn live(script: &Script, is_crashed: bool) -> Result<Lived, Error> {
     let disk = disk(script.seed)?;
     let moments = Arc::new(Mutex::new(Vec::new()));
     let between = Between::default();
@@ -50,7 +50,7 @@ pub(super) fn live(script: &Script) -> Result<Lived, Error> {
         Hooked::new(&disk.clone(), move |op, path| {
             between.before(op, path);
             let shared = shared.lock().clone();
-            if let Some((journal, setup)) = shared {
+            if is_crashed && let Some((journal, setup)) = shared {
                 let journal = journal.lock().clone();
                 let disk = disk.fork_crash(&CrashPolicy::Kill);
                 moments.lock().push(Moment {
@@ -89,7 +89,7 @@ pub(super) fn live(script: &Script) -> Result<Lived, Error> {
         file: "none",
         path: Path::new("").into(),
     };
-    drop(std::panic::catch_unwind(AssertUnwindSafe(|| drop(life))));
+    drop(std::panic::catch_unwind(AssertUnwindSafe(|| life.end())));
     let mut moments = std::mem::take(&mut *moments.lock());
     moments.push(end);
     Ok(Lived {

@@ -60,9 +60,8 @@ impl Part for Sim {
             plan.of,
             |number| {
                 let result = plan.case(number);
-                if let Some(broken) = &result.broken {
+                if result.broken.is_some() {
                     job.count_violation();
-                    let _ = broken;
                 }
                 let more = result.tally.states.len() as u64;
                 let done = states.fetch_add(more, Ordering::Relaxed) + more;
@@ -78,7 +77,7 @@ impl Part for Sim {
             if let Some(broken) = found.result.broken {
                 violations.push(violation(shrink::shrink(
                     broken,
-                    plan.depth(found.number).1,
+                    plan.source(found.number).1,
                 )));
             }
         }
@@ -121,49 +120,71 @@ struct Plan {
 
 /// In how many parts the small lives are explored when all is explored.
 const PARTS: u64 = 8;
+/// Long lives that are lived for each that is crashed.
+const LONG_LIVES: u64 = 6;
 
 impl Plan {
     fn of(job: &Job<'_>) -> Plan {
-        let small = (NAMED.len() * MODES.len()) as u64;
-        Plan {
+        let mut plan = Plan {
             seed: job.seed,
             scale: job.scale,
-            of: (job.scale == Scale::Smoke).then_some(small + SMOKE_LIVES),
+            of: None,
+        };
+        plan.of = (job.scale == Scale::Smoke).then(|| plan.small() + SMOKE_LIVES);
+        plan
+    }
+
+    /// Parts that each small life is explored in.
+    fn parts(&self) -> u64 {
+        match self.scale {
+            Scale::Smoke => 1,
+            Scale::Soak => PARTS,
         }
     }
 
-    fn depth(&self, number: u64) -> (Source, Depth) {
-        let small = (NAMED.len() * MODES.len()) as u64;
-        let (parts, inner_every) = match self.scale {
-            Scale::Smoke => (1, 12),
-            Scale::Soak => (PARTS, 1),
-        };
-        if number < small * parts {
-            let (at, part) = (number / parts, number % parts);
-            let named = at as usize / MODES.len();
-            let source = Source::Named(named, at as usize % MODES.len());
+    /// Cases of small lives.
+    fn small(&self) -> u64 {
+        (NAMED.len() * MODES.len()) as u64 * self.parts()
+    }
+
+    /// The small lives and the random ones by turns, as long as there are small ones.
+    fn source(&self, number: u64) -> (Source, Depth) {
+        let small = self.small();
+        if number.is_multiple_of(2) && number / 2 < small {
+            let (at, part) = (number / 2 / self.parts(), number / 2 % self.parts());
+            let (mode, named) = (at as usize / NAMED.len(), at as usize % NAMED.len());
             let depth = Depth {
-                inner_every,
+                inner_every: match self.scale {
+                    Scale::Smoke => 5,
+                    Scale::Soak => 1,
+                },
                 innermost_every: 211,
                 random: 2,
-                part: (part as usize, parts as usize),
+                part: (part as usize, self.parts() as usize),
             };
-            return (source, depth);
+            return (Source::Named(named, mode), depth);
         }
-        let seed = self.seed.wrapping_mul(1_000_003) ^ (number - small * parts);
+        let number = number - number.div_ceil(2).min(small);
         let depth = Depth {
-            inner_every: 17,
+            inner_every: 13,
             innermost_every: 97,
             random: 2,
             part: (0, 1),
         };
-        (Source::Random(seed), depth)
+        (Source::Random(self.seed_of(number)), depth)
+    }
+
+    fn seed_of(&self, number: u64) -> u64 {
+        self.seed.wrapping_mul(1_000_003) ^ number
     }
 
     fn case(&self, number: u64) -> Result {
-        let (source, depth) = self.depth(number);
+        let (source, depth) = self.source(number);
         let mut explorer = Explorer::new(depth);
-        let broken = explorer.life(&Place::new(source)).err();
+        let long = number * LONG_LIVES..(number + 1) * LONG_LIVES;
+        let long = long.map(|n| Source::Long(self.seed_of(n)));
+        let mut lives = long.chain([source]).map(Place::new);
+        let broken = lives.find_map(|place| explorer.life(&place).err());
         Result {
             tally: explorer.tally,
             broken,

@@ -11,6 +11,8 @@ use crate::rng::Rng;
 
 /// Steps of a random life.
 const STEPS: usize = 26;
+/// Steps of one that is not crashed at every operation.
+const STEPS_LONG: usize = 100;
 
 /// Where the steps of a life come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +21,8 @@ pub(super) enum Source {
     Named(usize, usize),
     /// A random one, from this seed.
     Random(u64),
+    /// A long random one, from this seed.
+    Long(u64),
 }
 
 /// A crash: before which operation of the life, or of the recovery from the crash before it.
@@ -59,7 +63,9 @@ impl Place {
     pub(super) fn mode(&self) -> Durability {
         match self.source {
             Source::Named(_, mode) => MODES[mode],
-            Source::Random(seed) => MODES[(seed % MODES.len() as u64) as usize],
+            Source::Random(seed) | Source::Long(seed) => {
+                MODES[(seed % MODES.len() as u64) as usize]
+            }
         }
     }
 
@@ -72,13 +78,17 @@ impl Place {
                 setup: NAMED[number].setup(mode),
                 steps: NAMED[number].steps(mode),
             },
-            Source::Random(seed) => {
+            Source::Random(seed) | Source::Long(seed) => {
+                let steps = match self.source {
+                    Source::Long(_) => STEPS_LONG,
+                    _ => STEPS,
+                };
                 let mut rng = Rng::fork(seed, 1);
                 let setup = Setup::draw(&mut rng, mode);
                 Script {
                     seed,
                     setup,
-                    steps: generate(&mut rng, setup, STEPS),
+                    steps: generate(&mut rng, setup, steps),
                 }
             }
         }
@@ -101,6 +111,7 @@ impl fmt::Display for Place {
                 write!(f, "{}/{}", NAMED[*number].name, MODES[*mode].name())?;
             }
             Source::Random(seed) => write!(f, "life/{seed:#x}")?,
+            Source::Long(seed) => write!(f, "long/{seed:#x}")?,
         }
         if let Some(kept) = &self.kept {
             let kept: Vec<String> = kept.iter().map(usize::to_string).collect();
@@ -171,8 +182,11 @@ impl FromStr for Place {
         let wrong = || format!("{text} names no case of the simulation");
         let mut parts = text.split('/');
         let (first, second) = parts.next().zip(parts.next()).ok_or_else(wrong)?;
+        let seed = || number(second).ok_or_else(wrong);
         let source = if first == "life" {
-            Source::Random(number(second).ok_or_else(wrong)?)
+            Source::Random(seed()?)
+        } else if first == "long" {
+            Source::Long(seed()?)
         } else {
             let named = NAMED.iter().position(|named| named.name == first);
             let mode = MODES.iter().position(|mode| mode.name() == second);
@@ -204,6 +218,7 @@ mod tests {
     fn a_place_is_read_back() {
         let texts = [
             "merge/os",
+            "long/0x7/steps=1",
             "life/0x1f/steps=0,3,9/12:none/3:torn=0xabc+512",
             "life/0x0/7:drop=3/0:keep=4/1:subset=0x15/2:kill/3:all/4:random=0x1+4096",
         ];
