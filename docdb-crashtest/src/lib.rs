@@ -3,11 +3,13 @@
 mod flip;
 mod io;
 mod job;
+pub mod life;
 pub mod oracle;
 mod outcome;
 mod part;
 pub mod planted;
 mod rng;
+mod sim;
 mod workers;
 
 pub use flip::Flip;
@@ -16,4 +18,5 @@ pub use job::{Budget, Job, Progress, Scale};
 pub use outcome::{Chart, ChartKind, Figure, Outcome, Violation};
 pub use part::Part;
 pub use rng::Rng;
+pub use sim::Sim;
 pub use workers::{Found, share};

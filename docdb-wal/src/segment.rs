@@ -232,6 +232,9 @@ pub(crate) struct SegmentInfo {
     /// The LSN of the last record in it or before it; `None` for the one being written. In segments
     /// that the recovery did not read, no record has a higher one.
     pub(crate) last_lsn: Option<u64>,
+    /// Whether a rotation ended it, so that the segment behind it tells where the log goes on only with
+    /// its first group.
+    pub(crate) rotated: bool,
     /// Bytes from here on are void.
     pub(crate) end_bytes: u64,
     pub(crate) pin: Pin,
@@ -248,6 +251,7 @@ impl SegmentInfo {
             path: segment.path.clone(),
             capacity_bytes: segment.capacity_bytes,
             last_lsn: None,
+            rotated: false,
             end_bytes: segment.capacity_bytes,
             pin: Pin::default(),
         }

@@ -124,6 +124,16 @@ impl Journal {
         self.state(end.checked_sub(1)?)
     }
 
+    /// Whether a collection of that name was created or dropped after that version.
+    pub fn has_changed(&self, name: &str, version: u64) -> bool {
+        let since = self.commits.iter().rev();
+        let mut since = since.take_while(|commit| commit.version > version);
+        since.any(|commit| {
+            let mut touched = commit.touched.iter();
+            touched.any(|(of, id)| **of == *name && id.is_none())
+        })
+    }
+
     /// How many commits were submitted.
     pub fn commits(&self) -> usize {
         self.commits.len() - 1
@@ -268,6 +278,19 @@ impl Journal {
         commits
             .filter(move |(_, commit)| commit.state.print() == shown)
             .map(|(number, _)| number)
+    }
+
+    /// Readers see everything up to this version: as much as the mode says must stay, whether or not
+    /// somebody was answered.
+    pub fn seen(&mut self, version: u64) {
+        let end = self.commits.partition_point(|c| c.version <= version);
+        let mode = self.mode;
+        self.acknowledged(end.saturating_sub(1), mode);
+    }
+
+    /// Power has failed: what only the kernel had may be gone.
+    pub fn power_has_failed(&mut self) {
+        self.killed = self.power_lost;
     }
 
     /// A new process has found so many commits, and shown them: they stay.

@@ -69,6 +69,9 @@ pub enum CrashPolicy {
     /// The power fails; of what was unsynced only this unit is left, and what it builds on. Past
     /// the last unit this is `KeepNone`.
     KeepOne(usize),
+    /// The power fails; of what was unsynced the units are left whose bits are set, the lowest for the
+    /// first of them, and what they build on. Units past the 64th are lost.
+    Subset(u64),
 }
 
 /// What persists or not on its own.
@@ -271,6 +274,12 @@ fn fates(units: &[Unit], policy: &CrashPolicy) -> Vec<Fate> {
         }
         CrashPolicy::KeepOne(one) => {
             let mut kept: Vec<bool> = (0..count).map(|i| i == one).collect();
+            keep_what_kept_builds_on(units, &mut kept);
+            (kept, None)
+        }
+        CrashPolicy::Subset(bits) => {
+            let is_set = |i: usize| i < 64 && bits >> i & 1 == 1;
+            let mut kept: Vec<bool> = (0..count).map(is_set).collect();
             keep_what_kept_builds_on(units, &mut kept);
             (kept, None)
         }

@@ -187,6 +187,7 @@ impl Log {
             let mut segments = self.segments.lock();
             if let Some(current) = segments.last_mut() {
                 current.last_lsn = Some(last_lsn);
+                current.rotated = true;
             }
             segments.push(SegmentInfo::of(next));
             drop(segments);

@@ -25,14 +25,17 @@ impl Log {
         Ok(count + given_way?)
     }
 
-    /// The segments in which every record is below `lsn`, oldest first.
+    /// The segments in which every record is below `lsn`, oldest first. One behind which the first
+    /// group is not durable yet is not among them: without both, nothing would tell where the log goes
+    /// on.
     pub(super) fn unneeded(&self, lsn: u64) -> Vec<SegmentInfo> {
-        self.segments
-            .lock()
-            .iter()
-            .take_while(|segment| segment.last_lsn.is_some_and(|last| last < lsn))
-            .cloned()
-            .collect()
+        let durable = self.durable_lsn.load(Ordering::Acquire);
+        let is_unneeded = |segment: &&SegmentInfo| {
+            let last = segment.last_lsn.filter(|last| *last < lsn);
+            last.is_some_and(|last| !segment.rotated || last < durable)
+        };
+        let segments = self.segments.lock();
+        segments.iter().take_while(is_unneeded).cloned().collect()
     }
 
     /// Takes the oldest segment away. To be called by one thread at a time.

@@ -107,6 +107,7 @@ impl Verdict {
                 path: kept.path,
                 capacity_bytes: kept.capacity_bytes,
                 last_lsn: Some(kept.last_lsn),
+                rotated: false,
                 end_bytes: kept.end_bytes,
                 pin: Pin::default(),
             })

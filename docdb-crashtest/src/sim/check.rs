@@ -1,0 +1,130 @@
+//! What must be true of a database after a crash.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use docdb_engine::vfs::Vfs;
+use docdb_engine::vfs::sim::{CrashPolicy, SimVfs};
+use docdb_engine::{DEFAULT_COLLECTION, Db, Durability, ErrorKind, ManualDriver, WriteOp};
+
+use super::lived::Moment;
+use crate::life::{Setup, dir};
+use crate::oracle::{Care, Loss, document_print, look};
+
+/// What a state was found to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Checked {
+    /// Whether there was a database; else it was not created yet, and rightly is not there.
+    pub(super) is_there: bool,
+    /// Operations of the disk that the recovery took.
+    pub(super) operations: u64,
+    /// Bytes of the log's records that it replayed.
+    pub(super) log_bytes: u64,
+    /// A hash of everything that was done to the disk.
+    pub(super) trace: u64,
+}
+
+const AFTER: &[u8] = br#"{"in":"_default","n":0,"t":"after"}"#;
+/// What a database may take beside the documents: the log, and what has not been compacted.
+const SPACE_BYTES_MAX: u64 = 1 << 20;
+
+fn open(disk: &SimVfs, setup: Setup) -> Result<Db, String> {
+    let shared: Arc<dyn Vfs> = Arc::new(disk.clone());
+    Db::open_manual(shared, dir(), setup.options(), Arc::new(ManualDriver))
+        .map_err(|e| format!("does not open: {:?}: {e}", e.kind()))
+}
+
+/// Recovers what a crash left on `disk`, compares it with what was promised, loses the page cache,
+/// writes, and loses power again.
+pub(super) fn check(disk: &SimVfs, moment: &Moment, loss: Loss) -> Result<Checked, String> {
+    let (journal, setup) = (&moment.journal, moment.setup);
+    let is_there = disk.exists(dir()).map_err(|e| e.to_string())?;
+    if !is_there {
+        if journal.is_created() {
+            return Err("the database is gone".to_owned());
+        }
+        return nothing_is_in_the_way(disk, setup);
+    }
+    let db = open(disk, setup)?;
+    let operations = disk.op_count();
+    let log_bytes = db.recovery_report().wal.payload_bytes;
+    let seen = look(&db, Care::WithSpace)?;
+    journal.judge(seen.print, loss)?;
+    let lost = disk.fork_crash(&CrashPolicy::KeepNone);
+    // The first write: durable, with a version above all, and an id above all that were ever used.
+    let after = WriteOp::insert(DEFAULT_COLLECTION, AFTER);
+    let written = db.submit_as(&[after], Durability::Full).wait();
+    let written =
+        written.map_err(|e| format!("no write after the recovery: {:?}: {e}", e.kind()))?;
+    let (id, version) = (written.ids[0], written.version);
+    if version <= journal.version() {
+        return Err(format!("version {version} was given out before"));
+    }
+    let mut fitting = journal.fitting(seen.print, loss);
+    let is_next = |number: usize| {
+        let state = journal.state(number)?;
+        let highest = state.collection(DEFAULT_COLLECTION)?.highest;
+        Some(highest.map_or(1, |highest| highest + 1) == id)
+    };
+    if !fitting.any(|number| is_next(number) == Some(true)) {
+        return Err(format!(
+            "the id {id} was assigned, which is not the next one"
+        ));
+    }
+    let live = journal.last().live_bytes();
+    let used = disk.used_bytes();
+    if used > SPACE_BYTES_MAX + 4 * live {
+        return Err(format!(
+            "{used} bytes are taken by {live} bytes of documents"
+        ));
+    }
+    drop(db);
+    let mut expected = seen.print;
+    expected += document_print(DEFAULT_COLLECTION, id, version, AFTER);
+    let mut trace = disk.trace_hash();
+    for (disk, expected, what) in [
+        (lost, seen.print, "after the page cache was lost"),
+        (
+            disk.fork_crash(&CrashPolicy::KeepNone),
+            expected,
+            "after the first write and a loss of power",
+        ),
+    ] {
+        let db = open(&disk, setup).map_err(|e| format!("{what} it {e}"))?;
+        let again = look(&db, Care::Once).map_err(|e| format!("{what}: {e}"))?;
+        if again.print != expected {
+            return Err(format!(
+                "{what} there is another state: {} documents, before {}",
+                again.documents, seen.documents
+            ));
+        }
+        trace = trace.rotate_left(7) ^ disk.trace_hash();
+    }
+    Ok(Checked {
+        is_there,
+        operations,
+        log_bytes,
+        trace,
+    })
+}
+
+/// A database whose creation was not answered and that is not there can be created.
+fn nothing_is_in_the_way(disk: &SimVfs, setup: Setup) -> Result<Checked, String> {
+    let shared: Arc<dyn Vfs> = Arc::new(disk.clone());
+    let driver = Arc::new(ManualDriver);
+    match Db::open_manual(Arc::clone(&shared), dir(), setup.options(), driver.clone()) {
+        Err(error) if error.kind() != ErrorKind::Internal => {}
+        _ => return Err("what was never created can be opened".to_owned()),
+    }
+    let db = Db::create(shared, dir(), setup.options(), driver);
+    db.map_err(|e| format!("cannot be created: {e}"))?;
+    if !disk.exists(Path::new(dir())).map_err(|e| e.to_string())? {
+        return Err("was created and is not there".to_owned());
+    }
+    Ok(Checked {
+        is_there: false,
+        operations: disk.op_count(),
+        log_bytes: 0,
+        trace: disk.trace_hash(),
+    })
+}
