@@ -247,17 +247,32 @@ fn accepted(_: Answer) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Submits them one after the other. One that is not even logged is the last.
-fn submit_all(session: &Session, commits: &[Vec<Op>]) -> Vec<Submitted> {
+/// Submits them one after the other. One that is not even logged is the last, and is forgotten.
+fn submit_all(session: &Session, commits: &[Vec<Op>]) -> Result<Vec<Submitted>, Stop> {
     let mut submitted = Vec::new();
     for ops in commits {
-        let before = session.db.wal().next_lsn();
-        submitted.push(session.submit(ops, None));
-        if session.db.wal().next_lsn() == before {
-            break;
+        let (lsn, known) = (
+            session.db.wal().next_lsn(),
+            session.journal.lock().commits(),
+        );
+        let commit = session.submit(ops, None);
+        if session.db.wal().next_lsn() > lsn {
+            submitted.push(commit);
+            continue;
         }
+        let refused = session.wait(commit);
+        let mut journal = session.journal.lock();
+        if journal.commits() > known {
+            journal.withdraw(known + 1);
+        }
+        drop(journal);
+        for earlier in submitted {
+            session.wait(earlier)?;
+        }
+        refused?;
+        return Ok(Vec::new());
     }
-    submitted
+    Ok(submitted)
 }
 
 /// All of them are awaited whatever happens, so that the journal knows how each ended.
@@ -266,7 +281,7 @@ fn together(
     commits: &[Vec<Op>],
     meanwhile: impl FnOnce() -> Result<(), Stop>,
 ) -> Result<(), Stop> {
-    let submitted = submit_all(session, commits);
+    let submitted = submit_all(session, commits)?;
     let mut outcome = meanwhile();
     for submitted in submitted {
         let answer = session.wait(submitted).and_then(accepted);
@@ -290,7 +305,7 @@ impl Wake for CountWakes {
 
 /// Tasks wait for the commits while somebody else flushes: whatever comes of it, they are woken.
 fn awaited(session: &Session, commits: &[Vec<Op>]) -> Result<(), Stop> {
-    let mut submitted = submit_all(session, commits);
+    let mut submitted = submit_all(session, commits)?;
     let mut asleep = Vec::new();
     for submitted in &mut submitted {
         let ticket = submitted.ticket();
