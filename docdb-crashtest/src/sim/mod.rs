@@ -12,8 +12,10 @@
 mod check;
 mod explore;
 mod hooked;
+mod kept;
 mod lived;
 mod place;
+mod pools;
 mod shrink;
 mod tally;
 
@@ -87,9 +89,8 @@ impl Part for Sim {
     fn replay(&self, _job: &Job<'_>, place: &str) -> std::result::Result<Outcome, String> {
         let place: Place = place.parse()?;
         let script = place.script();
-        println!("{:?}", script.setup);
-        for (n, step) in script.steps.iter().enumerate() {
-            println!("{n}: {step:?}");
+        for line in script.lines() {
+            println!("{line}");
         }
         let mut outcome = Outcome::of(1, "states");
         if let Err(what) = explore::again(&place) {
@@ -101,13 +102,10 @@ impl Part for Sim {
 }
 
 fn violation(broken: Broken) -> Violation {
-    let script = broken.place.script();
-    let steps = script.steps.iter().map(|step| format!("{step:?}"));
-    let begin = format!("create with {:?}", script.setup);
     Violation {
+        operations: broken.place.script().lines(),
         what: broken.what,
         place: broken.place.to_string(),
-        operations: std::iter::once(begin).chain(steps).collect(),
     }
 }
 
@@ -120,6 +118,8 @@ struct Plan {
 
 /// In how many parts the small lives are explored when all is explored.
 const PARTS: u64 = 8;
+/// Of so many random lives one is that of a pool.
+const POOL_EVERY: u64 = 4;
 /// Long lives that are lived for each that is crashed.
 const LONG_LIVES: u64 = 6;
 
@@ -171,7 +171,11 @@ impl Plan {
             random: 2,
             part: (0, 1),
         };
-        (Source::Random(self.seed_of(number)), depth)
+        let seed = self.seed_of(number);
+        if number % POOL_EVERY == POOL_EVERY - 1 {
+            return (Source::Pool(seed), depth);
+        }
+        (Source::Random(seed), depth)
     }
 
     fn seed_of(&self, number: u64) -> u64 {
