@@ -33,7 +33,7 @@ use place::{Place, Source};
 use tally::Tally;
 
 /// Random lives of a smoke run.
-const SMOKE_LIVES: u64 = 60;
+const SMOKE_LIVES: u64 = 190;
 
 /// The part that crashes databases on a simulated disk.
 #[derive(Debug, Clone, Copy, Default)]
@@ -119,9 +119,9 @@ struct Plan {
 /// In how many parts the small lives are explored when all is explored.
 const PARTS: u64 = 8;
 /// Of so many random lives one is that of a pool.
-const POOL_EVERY: u64 = 4;
+const POOL_EVERY: u64 = 12;
 /// Long lives that are lived for each that is crashed.
-const LONG_LIVES: u64 = 6;
+const LONG_LIVES: u64 = 4;
 
 impl Plan {
     fn of(job: &Job<'_>) -> Plan {
@@ -154,11 +154,8 @@ impl Plan {
             let (at, part) = (number / 2 / self.parts(), number / 2 % self.parts());
             let (mode, named) = (at as usize / NAMED.len(), at as usize % NAMED.len());
             let depth = Depth {
-                inner_every: match self.scale {
-                    Scale::Smoke => 5,
-                    Scale::Soak => 1,
-                },
-                innermost_every: 211,
+                inner_every: 1,
+                innermost_every: 499,
                 random: 2,
                 part: (part as usize, self.parts() as usize),
             };
@@ -173,6 +170,10 @@ impl Plan {
         };
         let seed = self.seed_of(number);
         if number % POOL_EVERY == POOL_EVERY - 1 {
+            let depth = Depth {
+                inner_every: 41,
+                ..depth
+            };
             return (Source::Pool(seed), depth);
         }
         (Source::Random(seed), depth)
