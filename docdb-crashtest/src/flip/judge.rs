@@ -108,7 +108,7 @@ pub(super) fn judge(
                 return Err(format!("{} is not damaged: {error}", database.name));
             }
             Ok(db) if is_damaged => {
-                let found = look_at(case, database, &db, &vfs, directory, other)?;
+                let found = look_at(case, database, &db, directory, other)?;
                 if depth.afterlife {
                     afterlife(&db, &found, database, &vfs)?;
                 }
@@ -156,7 +156,8 @@ fn names_the_file(case: &Case, text: &str) -> Result<(), String> {
     Err(format!("the error names another file: {text}"))
 }
 
-/// What an open database shows.
+/// What an open database shows. A reader of files that are not open, such as an offline check, belongs
+/// beside [`look_at`]: whatever is not `Exact` is what it must report.
 struct Shown {
     fate: Fate,
     state: Arc<State>,
@@ -166,7 +167,6 @@ fn look_at(
     case: &Case,
     database: &Database,
     db: &Db,
-    vfs: &SimVfs,
     directory: &Directory,
     other: &Directory,
 ) -> Result<Shown, String> {
@@ -208,7 +208,6 @@ fn look_at(
             "one byte of a data file costs {unreadable} documents: {what}"
         ));
     }
-    let _ = vfs;
     Ok(Shown {
         fate: Fate::Unreadable,
         state: Arc::clone(last),

@@ -48,7 +48,7 @@ impl Bench {
     fn new(seed: u64) -> Result<Bench, String> {
         Ok(Bench {
             directory: Directory::make(seed)?,
-            other: Directory::make(seed ^ 0x0ddb_a11)?,
+            other: Directory::make(seed ^ 0x0ddb_a110)?,
         })
     }
 

@@ -148,6 +148,8 @@ struct After<'a> {
 }
 
 type Kept = Result<(), String>;
+/// Something that a poisoned database is asked for.
+type Attempt<'a> = &'a dyn Fn() -> Result<(), Error>;
 
 impl After<'_> {
     fn journal(&self) -> Journal {
@@ -349,7 +351,7 @@ impl After<'_> {
         let changes = self.vfs.op_count();
         let op = WriteOp::upsert("_default", 1, b"1");
         let db = &session.db;
-        let calls: [(&str, &dyn Fn() -> Result<(), Error>); 4] = [
+        let calls: [(&str, Attempt<'_>); 4] = [
             ("a write", &|| db.submit(&[op]).wait().map(drop)),
             ("a new collection", &|| {
                 db.create_collection("n").wait().map(drop)

@@ -267,9 +267,9 @@ fn submit_all(session: &Session, commits: &[Vec<Op>]) -> Result<Vec<Submitted>, 
         }
         drop(journal);
         for earlier in submitted {
-            session.wait(earlier)?;
+            session.wait(earlier).and_then(accepted)?;
         }
-        refused?;
+        refused.and_then(accepted)?;
         return Ok(Vec::new());
     }
     Ok(submitted)
