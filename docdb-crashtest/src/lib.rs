@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+mod flip;
+mod io;
 mod job;
 pub mod life;
 pub mod oracle;
@@ -10,6 +12,8 @@ mod rng;
 mod sim;
 mod workers;
 
+pub use flip::Flip;
+pub use io::Io;
 pub use job::{Budget, Job, Progress, Scale};
 pub use outcome::{Chart, ChartKind, Figure, Outcome, Violation};
 pub use part::Part;

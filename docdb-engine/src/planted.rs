@@ -56,12 +56,20 @@ pub enum Bug {
     BackupUnpinned,
     /// A backup counts before what was copied for it is synced.
     BackupUnsynced,
+    /// A scan leaves out documents that do not verify.
+    ScanSkipsDamage,
+    /// A document that does not verify is answered as if there were none.
+    DamageIsAbsence,
+    /// The rename of a manifest, or the sync of its name, fails and nobody hears of it.
+    ManifestErrorIgnored,
+    /// The sync of a large commit's new file's name fails and nobody hears of it.
+    FileNameErrorIgnored,
 }
 
 #[cfg(feature = "planted-bugs")]
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 21] = [
+    pub const ALL: [Bug; 25] = [
         Bug::ManifestBeforeLog,
         Bug::NamesNotPinned,
         Bug::VisibleBeforeDurable,
@@ -83,6 +91,10 @@ impl Bug {
         Bug::HealedUnchecked,
         Bug::BackupUnpinned,
         Bug::BackupUnsynced,
+        Bug::ScanSkipsDamage,
+        Bug::DamageIsAbsence,
+        Bug::ManifestErrorIgnored,
+        Bug::FileNameErrorIgnored,
     ];
 }
 
