@@ -1,145 +1,139 @@
-//! The figures of a run, for people and for programs.
+//! What a run has found out, in the shape in which it is written as JSON.
 
-use std::fmt;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
-use super::lane::Counts;
+use docdb_crashtest::{Outcome, Part, Scale};
+use serde::Serialize;
 
-/// Violations shown in full; the rest is counted.
-const VIOLATIONS_SHOWN_MAX: usize = 20;
+use super::machine::Machine;
+use super::parts::Setting;
 
-/// What a run did and found.
-#[derive(Debug)]
+/// Raised when a name in the JSON changes its meaning.
+const FORMAT: u32 = 1;
+
+/// A whole run.
+#[derive(Debug, Serialize)]
 pub(super) struct Report {
-    seed: u64,
-    dir: PathBuf,
-    clients: u64,
-    pub(super) rounds: u64,
-    pub(super) killed: u64,
-    pub(super) terminated: u64,
-    pub(super) counts: Counts,
-    pub(super) unknown_done: u64,
-    pub(super) documents: u64,
-    pub(super) first_start: Duration,
-    /// Logs damaged on purpose.
-    pub(super) logs_damaged: usize,
-    pub(super) starts: Vec<Duration>,
-    pub(super) checks: Vec<Duration>,
-    pub(super) violations: Vec<String>,
+    pub(super) format: u32,
+    /// `passed` or `failed`.
+    pub(super) verdict: &'static str,
+    pub(super) was_ended_early: bool,
+    pub(super) seed: u64,
+    pub(super) scale: &'static str,
+    /// The command line that this was.
+    pub(super) command: String,
+    pub(super) seconds: f64,
+    pub(super) machine: Machine,
+    pub(super) parts: Vec<PartReport>,
+    #[serde(skip)]
+    began: Option<Instant>,
+}
+
+/// What one part did.
+#[derive(Debug, Serialize)]
+pub(super) struct PartReport {
+    pub(super) name: &'static str,
+    pub(super) summary: &'static str,
+    pub(super) seconds: f64,
+    /// What kept the part from its work, so that nothing was proven.
+    pub(super) error: Option<String>,
+    pub(super) outcome: Outcome,
+    /// For each violation the command that does its case again.
+    pub(super) replays: Vec<String>,
 }
 
 impl Report {
-    pub(super) fn new(seed: u64, dir: &Path, clients: u64) -> Report {
+    pub(super) fn new(seed: u64, scale: Scale, dir: &Path) -> Report {
         Report {
+            format: FORMAT,
+            verdict: "failed",
+            was_ended_early: false,
             seed,
-            dir: dir.to_owned(),
-            clients,
-            rounds: 0,
-            killed: 0,
-            terminated: 0,
-            counts: Counts::default(),
-            unknown_done: 0,
-            documents: 0,
-            first_start: Duration::ZERO,
-            logs_damaged: 0,
-            starts: Vec::new(),
-            checks: Vec::new(),
-            violations: Vec::new(),
+            scale: match scale {
+                Scale::Smoke => "smoke",
+                Scale::Soak => "soak",
+            },
+            command: command(),
+            seconds: 0.0,
+            machine: Machine::of(dir),
+            parts: Vec::new(),
+            began: Some(Instant::now()),
         }
+    }
+
+    /// The run is over.
+    pub(super) fn end(&mut self) {
+        self.seconds = seconds(self.began.map_or(Duration::ZERO, |began| began.elapsed()));
+        self.verdict = if self.is_passed() { "passed" } else { "failed" };
+    }
+
+    /// Whether every part did its work and saw no promise broken.
+    pub(super) fn is_passed(&self) -> bool {
+        let is_clean = |part: &PartReport| part.error.is_none() && part.outcome.violations.is_empty();
+        !self.parts.is_empty() && self.parts.iter().all(is_clean)
+    }
+
+    pub(super) fn violations(&self) -> usize {
+        self.parts.iter().map(|part| part.outcome.violations.len()).sum()
     }
 
     pub(super) fn json(&self) -> String {
-        let value = serde_json::json!({
-            "seed": self.seed,
-            "dir": self.dir,
-            "clients": self.clients,
-            "durability": "full",
-            "rounds": self.rounds,
-            "killed": self.killed,
-            "terminated": self.terminated,
-            "operations": self.counts,
-            "acknowledged_commits": self.counts.commits(),
-            "unanswered_writes": self.counts.unknown,
-            "unanswered_writes_found": self.unknown_done,
-            "documents": self.documents,
-            "first_start_millis": millis(self.first_start),
-            "start_millis_median": millis(quantile(&self.starts, 0.5)),
-            "start_millis_max": millis(quantile(&self.starts, 1.0)),
-            "violations": self.violations,
-        });
-        format!("{value:#}\n")
+        let text = serde_json::to_string_pretty(self);
+        text.expect("plain data with string keys") + "\n"
     }
 }
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let counts = &self.counts;
-        writeln!(f, "rounds            {}", self.rounds)?;
-        writeln!(
-            f,
-            "server ended      {} by SIGKILL, {} by SIGTERM",
-            self.killed, self.terminated
-        )?;
-        writeln!(
-            f,
-            "acknowledged      {} commits, durability full",
-            counts.commits()
-        )?;
-        writeln!(
-            f,
-            "                  {} creates, {} updates, {} upserts, {} deletes, {} inserts, {} batches",
-            counts.creates,
-            counts.updates,
-            counts.upserts,
-            counts.deletes,
-            counts.inserts,
-            counts.batches
-        )?;
-        writeln!(
-            f,
-            "unanswered        {} writes, of which {} were found done",
-            counts.unknown, self.unknown_done
-        )?;
-        writeln!(
-            f,
-            "also              {} reads of own writes, {} refusals as wanted, {} asked to try again",
-            counts.reads, counts.refusals, counts.retryable
-        )?;
-        writeln!(
-            f,
-            "documents         {} at the end, each read by scan and by id",
-            self.documents
-        )?;
-        writeln!(
-            f,
-            "start after kill  median {:.0} ms, slowest {:.0} ms, until both databases are recovered and in use",
-            millis(quantile(&self.starts, 0.5)),
-            millis(quantile(&self.starts, 1.0))
-        )?;
-        if self.violations.is_empty() {
-            return write!(f, "PASSED: no promise was broken");
+impl PartReport {
+    pub(super) fn new(
+        part: &dyn Part,
+        setting: &Setting<'_>,
+        took: Duration,
+        result: Result<Outcome, String>,
+    ) -> PartReport {
+        let (outcome, error) = match result {
+            Ok(outcome) => (outcome, None),
+            Err(error) => (Outcome::default(), Some(error)),
+        };
+        let violations = outcome.violations.iter();
+        let replay = |place: &str| replay_command(part.name(), place, setting);
+        PartReport {
+            name: part.name(),
+            summary: part.summary(),
+            seconds: seconds(took),
+            error,
+            replays: violations.map(|v| replay(&v.place)).collect(),
+            outcome,
         }
-        writeln!(
-            f,
-            "FAILED: {} violations, seed {}",
-            self.violations.len(),
-            self.seed
-        )?;
-        for violation in self.violations.iter().take(VIOLATIONS_SHOWN_MAX) {
-            writeln!(f, "  {violation}")?;
-        }
-        Ok(())
     }
 }
 
-fn millis(duration: Duration) -> f64 {
-    (duration.as_secs_f64() * 1e4).round() / 10.0
+/// The command that does one case again.
+fn replay_command(part: &str, place: &str, setting: &Setting<'_>) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/,=+".contains(c);
+    let place = match !place.is_empty() && place.chars().all(is_plain) {
+        true => place.to_owned(),
+        false => format!("'{}'", place.replace('\'', "'\\''")),
+    };
+    let mut command = format!(
+        "cargo xtask crashtest --only {part} --replay {place} --seed {}",
+        setting.seed
+    );
+    if setting.scale == Scale::Soak {
+        command += " --soak";
+    }
+    if setting.options.clients != 4 {
+        command += &format!(" --clients {}", setting.options.clients);
+    }
+    command
 }
 
-fn quantile(durations: &[Duration], share: f64) -> Duration {
-    let mut sorted = durations.to_vec();
-    sorted.sort_unstable();
-    let at = (sorted.len().saturating_sub(1) as f64 * share).round() as usize;
-    sorted.get(at).copied().unwrap_or_default()
+fn command() -> String {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    format!("cargo xtask {}", arguments.join(" "))
+}
+
+/// Seconds with three digits behind the point.
+fn seconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e3).round() / 1e3
 }
