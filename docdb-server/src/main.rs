@@ -4,11 +4,19 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
+#[cfg(feature = "planted-bugs")]
+mod plant;
+
 use docdb_server::{Cli, Config, Server, ServerError, init_logging, runtime, stop_on_signals};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     init_logging(cli.log);
+    #[cfg(feature = "planted-bugs")]
+    if let Err(message) = plant::from_environment() {
+        let _ = writeln!(std::io::stderr(), "docdb-server: {message}");
+        return ExitCode::from(plant::UNKNOWN);
+    }
     match serve(Config::from(cli.serve)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -137,3 +137,110 @@ fn command() -> String {
 fn seconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e3).round() / 1e3
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::path::Path;
+
+    use docdb_crashtest::{Chart, ChartKind, Outcome, Scale, Violation};
+    use serde_json::Value;
+
+    use super::{PartReport, Report};
+
+    /// A run with a part that passed and one that did not.
+    pub(crate) fn sample() -> Report {
+        let mut report = Report::new(7777, Scale::Smoke, Path::new("/"));
+        let mut outcome = Outcome::of(3, "SIGKILLs");
+        outcome.figure("commits", 1234.0, "");
+        outcome.charts.push(Chart {
+            title: "Kills".to_owned(),
+            kind: ChartKind::Bars,
+            x: "moment".to_owned(),
+            y: "kills".to_owned(),
+            points: vec![("any".to_owned(), 0.0, 3.0)],
+        });
+        report.parts.push(part("kill", outcome));
+        let mut outcome = Outcome::of(10, "transactions");
+        outcome.violations.push(Violation {
+            what: "a document <b> was lost".to_owned(),
+            place: "history-3".to_owned(),
+            operations: vec!["write 1".to_owned(), "kill".to_owned()],
+        });
+        report.parts.push(part("history", outcome));
+        report.end();
+        report
+    }
+
+    fn part(name: &'static str, outcome: Outcome) -> PartReport {
+        let replay = |v: &Violation| format!("cargo xtask crashtest --replay {}", v.place);
+        PartReport {
+            name,
+            summary: "something is done",
+            seconds: 1.5,
+            error: None,
+            replays: outcome.violations.iter().map(replay).collect(),
+            outcome,
+        }
+    }
+
+    #[test]
+    fn the_json_has_stable_names() {
+        let value: Value = serde_json::from_str(&sample().json()).expect("JSON");
+        let keys = |value: &Value| -> Vec<String> {
+            let object = value.as_object().expect("an object");
+            object.keys().cloned().collect()
+        };
+        let mut top = keys(&value);
+        top.sort();
+        assert_eq!(
+            top,
+            [
+                "command",
+                "format",
+                "machine",
+                "parts",
+                "scale",
+                "seconds",
+                "seed",
+                "verdict",
+                "was_ended_early"
+            ]
+        );
+        assert_eq!((&value["verdict"], &value["seed"]), (&"failed".into(), &7777.into()));
+        let part = &value["parts"][1];
+        let mut names = keys(part);
+        names.sort();
+        assert_eq!(names, ["error", "name", "outcome", "replays", "seconds", "summary"]);
+        assert_eq!(part["outcome"]["violations"][0]["place"], "history-3");
+        assert_eq!(value["parts"][0]["outcome"]["figures"][0]["value"], 1234.0);
+        assert_eq!(value["parts"][0]["outcome"]["charts"][0]["kind"], "bars");
+    }
+
+    #[test]
+    fn one_part_that_failed_or_could_not_run_fails_the_run() {
+        let mut report = sample();
+        assert!(!report.is_passed());
+        report.parts.pop();
+        assert!(report.is_passed());
+        report.parts[0].error = Some("no disk".to_owned());
+        assert!(!report.is_passed());
+        report.parts.clear();
+        assert!(!report.is_passed(), "nothing was done");
+    }
+
+    #[test]
+    fn the_table_says_what_broke_and_how_to_see_it_again() {
+        let table = super::super::table::Table(&sample()).to_string();
+        for said in [
+            "kill               3  SIGKILLs",
+            "commits",
+            "1,234",
+            "a document <b> was lost",
+            "    write 1",
+            "again: cargo xtask crashtest --replay history-3",
+            "FAILED: 1 violation; seed 7777",
+        ] {
+            assert!(table.contains(said), "{said} is not in:\n{table}");
+        }
+    }
+}
