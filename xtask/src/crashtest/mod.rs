@@ -37,6 +37,12 @@ const USAGE: u8 = 2;
 
 /// Runs the parts; the exit code says whether every promise was kept.
 pub(crate) fn run(options: Options) -> Result<ExitCode, Box<dyn Error>> {
+    if options.list_bugs {
+        for bug in docdb_crashtest::planted::names() {
+            println!("{bug}");
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
     let plan = match options.plan() {
         Ok(plan) => plan,
         Err(Usage(what)) => {

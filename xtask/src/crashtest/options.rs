@@ -58,6 +58,9 @@ pub(crate) struct Options {
     /// Plant this bug in what is tested; for builds with the feature planted-bugs
     #[arg(long, value_name = "BUG")]
     pub(super) plant: Option<String>,
+    /// Print the names of the bugs that this build can plant
+    #[arg(long, hide = true)]
+    pub(super) list_bugs: bool,
     /// Damage a log after a kill, and pass only if that is noticed: shows that the part kill can fail
     #[arg(long)]
     pub(super) plant_loss: bool,
