@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod histories;
 mod job;
 pub mod life;
 pub mod oracle;

@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 use super::Options;
 
 /// The parts, in the order in which they run.
-pub(super) const NAMES: [&str; 3] = ["kill", "history", "planted"];
+pub(super) const NAMES: [&str; 4] = ["sim", "kill", "history", "planted"];
 
 /// What the parts may know of the run that they belong to.
 pub(super) struct Setting<'a> {
@@ -29,6 +29,7 @@ pub(super) fn make<'a>(
     setting: &'a Setting<'a>,
 ) -> Result<Box<dyn Part + 'a>, Box<dyn Error>> {
     Ok(match name {
+        "sim" => Box::new(docdb_crashtest::Sim),
         "kill" => Box::new(super::kill::Kill::new(setting)?),
         "history" => Box::new(super::history::Histories::new(setting)?),
         "planted" => Box::new(super::planted::Planted::new(setting)?),
