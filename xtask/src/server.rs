@@ -26,6 +26,8 @@ pub(crate) struct ServerSetup {
     pub(crate) socket: PathBuf,
     /// The server's log, appended to at each start.
     pub(crate) log: PathBuf,
+    /// A command that runs the server's, and becomes it.
+    pub(crate) prefix: Vec<String>,
     /// Further options of the server.
     pub(crate) arguments: Vec<String>,
     /// Further variables of its environment.
@@ -45,6 +47,7 @@ impl ServerSetup {
             data_dir: dir.join("data"),
             socket: std::env::temp_dir().join(socket),
             log: dir.join("server.log"),
+            prefix: Vec::new(),
             arguments: Vec::new(),
             variables: Vec::new(),
             own_group: false,
@@ -66,7 +69,14 @@ impl ServerSetup {
 
     /// Its command line, with its log going to `log`.
     pub(crate) fn command(&self, log: File) -> Command {
-        let mut command = Command::new(&self.binary);
+        let mut command = match self.prefix.split_first() {
+            Some((first, rest)) => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(&self.binary);
+                command
+            }
+            None => Command::new(&self.binary),
+        };
         command
             .arg("--data-dir")
             .arg(&self.data_dir)

@@ -5,6 +5,7 @@ use std::time::Duration;
 use docdb_client::{Client, Error};
 
 use super::oracle::Collection;
+use super::shared::{self, SHARED_NAME};
 
 /// Accounts of each database, between which lanes move money.
 pub(super) const ACCOUNTS: u64 = 4;
@@ -71,7 +72,9 @@ pub(super) async fn make(client: &Client, kind: Kind) -> Result<(), Error> {
     database.create_collection(VANISHED_NAME).await?;
     database.create_collection(PROBES_NAME).await?;
     database.create_collection(ACCOUNTS_NAME).await?;
+    database.create_collection(SHARED_NAME).await?;
     let mut batch = database.batch();
+    batch = batch.create(SHARED_NAME, 1, &shared::document());
     for account in 0..ACCOUNTS {
         batch = batch.create(ACCOUNTS_NAME, account, &MONEY);
     }

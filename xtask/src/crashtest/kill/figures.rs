@@ -76,6 +76,7 @@ impl Found {
             ("commits acknowledged", self.counts.commits(), ""),
             ("  of these transactions", self.counts.transactions + self.counts.moves, ""),
             ("  of these batches", self.counts.batches, ""),
+            ("  of these edits of a shared document", self.counts.edits, ""),
             ("writes without an answer", self.counts.unknown, ""),
             ("  of these found done", self.unknown_done, ""),
             ("reads of own writes under load", self.counts.reads, ""),

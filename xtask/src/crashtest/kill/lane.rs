@@ -9,6 +9,7 @@ use docdb_client::{Client, Database, ErrorKind, WriteOptions};
 use super::databases::{self, Kind};
 use super::document::Stamp;
 use super::journal::Journal;
+use super::shared::Field;
 use super::oracle::{Attempt, Collection, Oracle, Place, Seen};
 use crate::rng::Rng;
 
@@ -39,6 +40,8 @@ pub(super) struct Counts {
     pub(super) transactions: u64,
     /// Of money between accounts that all lanes of a database share.
     pub(super) moves: u64,
+    /// Of a document that all lanes of a database share.
+    pub(super) edits: u64,
     pub(super) reads: u64,
     pub(super) refusals: u64,
     /// Writes whose answer never came.
@@ -57,6 +60,7 @@ impl Counts {
         self.batches += other.batches;
         self.transactions += other.transactions;
         self.moves += other.moves;
+        self.edits += other.edits;
         self.reads += other.reads;
         self.refusals += other.refusals;
         self.unknown += other.unknown;
@@ -66,7 +70,7 @@ impl Counts {
     /// Acknowledged commits.
     pub(super) fn commits(&self) -> u64 {
         let single = self.creates + self.updates + self.upserts + self.deletes + self.inserts;
-        single + self.batches + self.transactions + self.moves
+        single + self.batches + self.transactions + self.moves + self.edits
     }
 }
 
@@ -78,6 +82,8 @@ pub(super) struct Lane {
     pub(super) oracle: Oracle,
     /// The insert whose answer, and so whose id, never came.
     pub(super) pending_insert: Option<Stamp>,
+    /// Its own in the document that all share.
+    pub(super) field: Field,
     pub(super) counts: Counts,
     pub(super) violations: Vec<String>,
     pub(super) rng: Rng,
@@ -127,6 +133,7 @@ impl Lane {
             kind,
             oracle: new_oracle(kind),
             pending_insert: None,
+            field: Field::default(),
             counts: Counts::default(),
             violations: Vec::new(),
             rng: Rng::fork(seed, index + 1),
@@ -138,6 +145,7 @@ impl Lane {
     /// Its database is another, empty one of the same name.
     pub(super) fn begin_anew(&mut self) {
         self.oracle = new_oracle(self.kind);
+        self.field = Field::default();
     }
 
     /// The lane that an id of the chosen ones belongs to.
@@ -174,6 +182,7 @@ impl Lane {
             19..30 => self.batch(database, journal).await,
             30..38 => self.transaction(database, journal).await,
             38..42 => self.move_money(database).await,
+            42..46 => self.edit_shared(database).await,
             _ => self.single(database, journal).await,
         }
     }

@@ -22,6 +22,7 @@ mod oracle;
 mod plant;
 mod rounds;
 mod second;
+mod shared;
 mod space;
 mod tail;
 mod transactions;

@@ -9,6 +9,7 @@ use super::databases::{self, ACCOUNTS, ACCOUNTS_NAME, Kind, MONEY, PROBES_NAME};
 use super::document::Stamp;
 use super::lane::Lane;
 use super::oracle::{Collection, Oracle, Place, Seen};
+use super::shared;
 use super::tail::{self, Lost};
 use super::vanish;
 
@@ -39,7 +40,8 @@ pub(super) async fn verify(
         }
         verdict.documents += seen.len() as u64;
         let own = lanes.iter_mut().filter(|lane| lane.kind == kind);
-        let own: Vec<&mut Lane> = own.collect();
+        let mut own: Vec<&mut Lane> = own.collect();
+        shared::check(&database, kind, &mut own, &mut verdict.violations).await?;
         read_each(&database, &own, &seen, &mut verdict).await?;
         judge(own, seen, kind, ended, &mut verdict);
         count_money(&database, &mut verdict).await?;
