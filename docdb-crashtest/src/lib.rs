@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
 pub mod histories;
+mod flip;
+mod io;
 mod job;
 pub mod life;
 pub mod oracle;
@@ -11,6 +13,8 @@ mod rng;
 mod sim;
 mod workers;
 
+pub use flip::Flip;
+pub use io::Io;
 pub use job::{Budget, Job, Progress, Scale};
 pub use outcome::{Chart, ChartKind, Figure, Outcome, Violation};
 pub use part::Part;

@@ -54,6 +54,13 @@ pub struct Submitted {
     ticket: CommitTicket,
 }
 
+impl Submitted {
+    /// Its ticket, to be polled; whoever takes its answer must not wait for it.
+    pub(crate) fn ticket(&mut self) -> &mut CommitTicket {
+        &mut self.ticket
+    }
+}
+
 /// The answer to a commit that is as it must be: its version, or why it was refused.
 pub type Answer = Result<u64, ErrorKind>;
 
