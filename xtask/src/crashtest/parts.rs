@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 use super::Options;
 
 /// The parts, in the order in which they run.
-pub(super) const NAMES: [&str; 4] = ["sim", "kill", "history", "planted"];
+pub(super) const NAMES: [&str; 6] = ["sim", "io", "flip", "kill", "history", "planted"];
 
 /// What the parts may know of the run that they belong to.
 pub(super) struct Setting<'a> {
@@ -30,6 +30,8 @@ pub(super) fn make<'a>(
 ) -> Result<Box<dyn Part + 'a>, Box<dyn Error>> {
     Ok(match name {
         "sim" => Box::new(docdb_crashtest::Sim),
+        "io" => Box::new(docdb_crashtest::Io),
+        "flip" => Box::new(docdb_crashtest::Flip),
         "kill" => Box::new(super::kill::Kill::new(setting)?),
         "history" => Box::new(super::history::Histories::new(setting)?),
         "planted" => Box::new(super::planted::Planted::new(setting)?),

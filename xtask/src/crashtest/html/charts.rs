@@ -51,8 +51,9 @@ fn bars(chart: &Chart, root: &Area<'_>) -> Drawn {
     let most = end_of(points.iter().map(|(_, _, y)| *y));
     let label = |at: usize| points.get(at).map_or(String::new(), |(label, ..)| cut(label));
     let longest = points.iter().map(|(label, ..)| cut(label).chars().count());
-    let labels = 20 + 7 * longest.max().unwrap_or(0) as u32;
-    let rows = (0..points.len()).into_segmented();
+    let labels = 20 + 8 * longest.max().unwrap_or(0) as u32;
+    // The end is within.
+    let rows = (0..points.len() - 1).into_segmented();
     let mut context = ChartBuilder::on(root)
         .margin(8)
         .margin_right(70)
@@ -62,6 +63,7 @@ fn bars(chart: &Chart, root: &Area<'_>) -> Drawn {
     let mut mesh = context.configure_mesh();
     mesh.disable_mesh()
         .axis_style(AXIS)
+        .label_style(("sans-serif", 15))
         .x_desc(&chart.y)
         .x_label_formatter(&|value| number(*value))
         .y_labels(points.len() + 1)
@@ -79,7 +81,7 @@ fn bars(chart: &Chart, root: &Area<'_>) -> Drawn {
     }))?;
     context.draw_series(points.iter().enumerate().map(|(at, (_, _, value))| {
         let place = (*value, SegmentValue::CenterOf(at));
-        EmptyElement::at(place) + Text::new(number(*value), (4, -5), ("sans-serif", 12))
+        EmptyElement::at(place) + Text::new(number(*value), (4, -6), ("sans-serif", 15))
     }))?;
     Ok(root.present()?)
 }
@@ -139,6 +141,7 @@ fn mesh(
     let mut mesh = context.configure_mesh();
     mesh.disable_mesh()
         .axis_style(AXIS)
+        .label_style(("sans-serif", 15))
         .x_desc(x)
         .y_desc(y)
         .x_label_formatter(&|value| number(*value))
