@@ -1,7 +1,7 @@
 #![doc = include_str!("../README.md")]
 
-pub mod histories;
 mod flip;
+pub mod histories;
 mod io;
 mod job;
 pub mod life;

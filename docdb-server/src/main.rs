@@ -4,10 +4,10 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
+use docdb_server::{Cli, Config, Server, ServerError, init_logging, runtime, stop_on_signals};
+
 #[cfg(feature = "planted-bugs")]
 mod plant;
-
-use docdb_server::{Cli, Config, Server, ServerError, init_logging, runtime, stop_on_signals};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();

@@ -27,11 +27,17 @@ fn is_planted(name: &str) -> bool {
     use docdb_wal::planted as wal;
     let in_wal = wal::Bug::ALL.into_iter();
     let in_engine = engine::Bug::ALL.into_iter();
-    if let Some(bug) = in_wal.into_iter().find(|bug| name == format!("wal:{bug:?}")) {
+    if let Some(bug) = in_wal
+        .into_iter()
+        .find(|bug| name == format!("wal:{bug:?}"))
+    {
         wal::plant(Some(bug));
         return true;
     }
-    if let Some(bug) = in_engine.into_iter().find(|bug| name == format!("engine:{bug:?}")) {
+    if let Some(bug) = in_engine
+        .into_iter()
+        .find(|bug| name == format!("engine:{bug:?}"))
+    {
         engine::plant(Some(bug));
         return true;
     }

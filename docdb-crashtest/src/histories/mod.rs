@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use docdb_engine::vfs::Vfs;
 use docdb_engine::vfs::sim::{CrashPolicy, SectorSize, SimVfs};
 use docdb_engine::{
-    Db, DbOptions, Document, Error, ErrorKind, Isolation, ManualDriver, ScanRequest, TRANSACTION_TIMEOUT_MAX,
-    Txn, TxnOptions, WriteOp,
+    Db, DbOptions, Document, Error, ErrorKind, Isolation, ManualDriver, ScanRequest,
+    TRANSACTION_TIMEOUT_MAX, Txn, TxnOptions, WriteOp,
 };
 use docdb_history::{
     Direction, DocumentShape, DocumentWorkload, Failure, History, Level, ListShape, ListWorkload,

@@ -17,7 +17,11 @@ pub(super) fn number(value: f64) -> String {
         }
         text.push(digit);
     }
-    if value < 0.0 { format!("-{text}") } else { text }
+    if value < 0.0 {
+        format!("-{text}")
+    } else {
+        text
+    }
 }
 
 /// The value below which this share of them lies; 0 of none.
@@ -35,7 +39,16 @@ mod tests {
     #[test]
     fn numbers_are_readable() {
         let shown = [0.0, 1.0, 999.0, 1234.0, 1_234_567.8, 0.126, 12.34, -5000.0].map(number);
-        let wanted = ["0", "1", "999", "1,234", "1,234,568", "0.13", "12.3", "-5,000"];
+        let wanted = [
+            "0",
+            "1",
+            "999",
+            "1,234",
+            "1,234,568",
+            "0.13",
+            "12.3",
+            "-5,000",
+        ];
         assert_eq!(shown, wanted);
     }
 

@@ -59,8 +59,13 @@ fn mount_of(dir: &Path) -> (String, String) {
 fn commit() -> String {
     let git = |arguments: &[&str]| {
         let mut command = std::process::Command::new("git");
-        command.args(arguments).current_dir(crate::root::workspace_root());
-        let output = command.output().ok().filter(|output| output.status.success())?;
+        command
+            .args(arguments)
+            .current_dir(crate::root::workspace_root());
+        let output = command
+            .output()
+            .ok()
+            .filter(|output| output.status.success())?;
         Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };
     match git(&["rev-parse", "--short=12", "HEAD"]) {
@@ -82,7 +87,11 @@ pub(super) fn date(unix_seconds: u64) -> String {
     let of_year = of_era - (365 * year + year / 4 - year / 100);
     let month = (5 * of_year + 2) / 153;
     let day = of_year - (153 * month + 2) / 5 + 1;
-    let (month, later) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    let (month, later) = if month < 10 {
+        (month + 3, 0)
+    } else {
+        (month - 9, 1)
+    };
     let year = era * 400 + year + later;
     let (hour, minute) = (seconds / 3_600, seconds / 60 % 60);
     format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02} UTC")

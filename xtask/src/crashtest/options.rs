@@ -9,8 +9,10 @@ use super::parts;
 
 /// Options of `cargo xtask crashtest`.
 #[derive(Debug, Clone, Default, clap::Args)]
-#[command(after_help = "Exit codes: 0 every promise was kept, 1 one was broken or a part could not do its \
-                        work, 2 wrong usage.")]
+#[command(
+    after_help = "Exit codes: 0 every promise was kept, 1 one was broken or a part could not do its \
+                        work, 2 wrong usage."
+)]
 pub(crate) struct Options {
     /// The parts to run: sim, io, flip, kill, history, planted [default: all but planted]
     #[arg(long, value_delimiter = ',', value_name = "PARTS")]
@@ -131,10 +133,15 @@ impl Options {
         if let Some(bug) = &self.plant {
             let known = docdb_crashtest::planted::names();
             if known.is_empty() {
-                return usage("this build has no planted bugs: the part planted builds one that has");
+                return usage(
+                    "this build has no planted bugs: the part planted builds one that has",
+                );
             }
             if !known.contains(bug) {
-                return Err(Usage(format!("there is no bug {bug}: {}", known.join(", "))));
+                return Err(Usage(format!(
+                    "there is no bug {bug}: {}",
+                    known.join(", ")
+                )));
             }
         }
         let threads = match self.threads {
@@ -172,7 +179,11 @@ impl Options {
         std::fs::create_dir_all(&base).map_err(|e| format!("{}: {e}", base.display()))?;
         // What an earlier run of the same seed has left behind stays for whoever looks into it.
         for number in 1.. {
-            let suffix = if number == 1 { String::new() } else { format!("-{number}") };
+            let suffix = if number == 1 {
+                String::new()
+            } else {
+                format!("-{number}")
+            };
             let dir = base.join(format!("run-{seed}{suffix}"));
             match std::fs::create_dir(&dir) {
                 Ok(()) => return Ok(dir),
@@ -251,7 +262,10 @@ mod tests {
         for (arguments, said) in [
             (&["--only", "kil"][..], "no part kil:"),
             (&["--replay", "3"], "--replay needs --only"),
-            (&["--plant-loss", "--only", "history"], "for the part kill alone"),
+            (
+                &["--plant-loss", "--only", "history"],
+                "for the part kill alone",
+            ),
             (&["--seconds", "1", "--minutes", "1"], "cannot be used with"),
             (&["--smoke", "--soak"], "cannot be used with"),
             (&["--cases", "0"], "invalid value"),

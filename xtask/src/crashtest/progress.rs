@@ -58,7 +58,10 @@ impl Progress for Bar {
             self.bar.set_message(what.to_string());
             return;
         }
-        let mut last = self.last_line.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self
+            .last_line
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if last.elapsed() >= LINE_EVERY {
             *last = Instant::now();
             let seconds = self.began.elapsed().as_secs();

@@ -70,12 +70,16 @@ impl Report {
 
     /// Whether every part did its work and saw no promise broken.
     pub(super) fn is_passed(&self) -> bool {
-        let is_clean = |part: &PartReport| part.error.is_none() && part.outcome.violations.is_empty();
+        let is_clean =
+            |part: &PartReport| part.error.is_none() && part.outcome.violations.is_empty();
         !self.parts.is_empty() && self.parts.iter().all(is_clean)
     }
 
     pub(super) fn violations(&self) -> usize {
-        self.parts.iter().map(|part| part.outcome.violations.len()).sum()
+        self.parts
+            .iter()
+            .map(|part| part.outcome.violations.len())
+            .sum()
     }
 
     pub(super) fn json(&self) -> String {
@@ -206,11 +210,17 @@ pub(super) mod tests {
                 "was_ended_early"
             ]
         );
-        assert_eq!((&value["verdict"], &value["seed"]), (&"failed".into(), &7777.into()));
+        assert_eq!(
+            (&value["verdict"], &value["seed"]),
+            (&"failed".into(), &7777.into())
+        );
         let part = &value["parts"][1];
         let mut names = keys(part);
         names.sort();
-        assert_eq!(names, ["error", "name", "outcome", "replays", "seconds", "summary"]);
+        assert_eq!(
+            names,
+            ["error", "name", "outcome", "replays", "seconds", "summary"]
+        );
         assert_eq!(part["outcome"]["violations"][0]["place"], "history-3");
         assert_eq!(value["parts"][0]["outcome"]["figures"][0]["value"], 1234.0);
         assert_eq!(value["parts"][0]["outcome"]["charts"][0]["kind"], "bars");

@@ -77,13 +77,20 @@ fn violations(f: &mut fmt::Formatter<'_>, part: &PartReport) -> fmt::Result {
         for operation in violation.operations.iter().take(OPERATIONS_SHOWN_MAX) {
             writeln!(f, "    {operation}")?;
         }
-        let more = violation.operations.len().saturating_sub(OPERATIONS_SHOWN_MAX);
+        let more = violation
+            .operations
+            .len()
+            .saturating_sub(OPERATIONS_SHOWN_MAX);
         if more > 0 {
             writeln!(f, "    and {more} more")?;
         }
         writeln!(f, "  again: {replay}")?;
     }
-    let more = part.outcome.violations.len().saturating_sub(VIOLATIONS_SHOWN_MAX);
+    let more = part
+        .outcome
+        .violations
+        .len()
+        .saturating_sub(VIOLATIONS_SHOWN_MAX);
     if more > 0 {
         writeln!(f, "\n{}: and {more} more violations", part.name)?;
     }

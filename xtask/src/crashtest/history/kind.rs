@@ -78,7 +78,9 @@ impl Kind {
     }
 
     pub(super) fn judge_lists(self, history: Result<ListHistory, RunError>) -> Judged {
-        judge(history, |history| check_lists(history, ListRules::default()))
+        judge(history, |history| {
+            check_lists(history, ListRules::default())
+        })
     }
 
     pub(super) fn judge_documents(self, history: Result<Vec<Txn>, RunError>) -> Judged {
@@ -88,10 +90,7 @@ impl Kind {
     }
 }
 
-fn judge<H: History>(
-    history: Result<H, RunError>,
-    check: impl FnOnce(&H) -> Report,
-) -> Judged {
+fn judge<H: History>(history: Result<H, RunError>, check: impl FnOnce(&H) -> Report) -> Judged {
     let history = match history {
         Ok(history) => history,
         Err(error) => {

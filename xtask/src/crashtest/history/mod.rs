@@ -106,7 +106,8 @@ impl<'a> Histories<'a> {
     fn served(&self, kind: Kind, seed: u64) -> Result<(Judged, u64), String> {
         let dir = self.dir.join("server");
         let _ = fs::remove_dir_all(&dir);
-        let mut setup = ServerSetup::in_dir(self.server.clone(), &dir).map_err(|e| e.to_string())?;
+        let mut setup =
+            ServerSetup::in_dir(self.server.clone(), &dir).map_err(|e| e.to_string())?;
         setup.own_group = true;
         setup.variables = self
             .plant
@@ -148,7 +149,10 @@ impl<'a> Histories<'a> {
         let _ = fs::remove_dir(&self.dir);
         let mut outcome = Outcome::of(sum.ended, "transactions");
         for (name, value) in [
-            ("histories on a simulated disk that loses power", sum.simulated),
+            (
+                "histories on a simulated disk that loses power",
+                sum.simulated,
+            ),
             ("histories of eight clients of a server", sum.served),
             ("SIGKILLs of that server", sum.kills),
             ("transactions committed", sum.judged.committed),
@@ -156,7 +160,10 @@ impl<'a> Histories<'a> {
             ("of unknown outcome, and never seen", sum.judged.open),
             ("reads and scans judged", sum.judged.reads),
             ("writes of committed transactions", sum.judged.writes),
-            ("write skew among snapshots, which is allowed", sum.judged.skew),
+            (
+                "write skew among snapshots, which is allowed",
+                sum.judged.skew,
+            ),
         ] {
             outcome.figure(name, value as f64, "");
         }
@@ -196,9 +203,8 @@ impl Part for Histories<'_> {
     }
 
     fn replay(&self, job: &Job<'_>, place: &str) -> Result<Outcome, String> {
-        let place = Place::read(place).ok_or_else(|| {
-            format!("{place} is no place: simulated-N or served-N")
-        })?;
+        let place = Place::read(place)
+            .ok_or_else(|| format!("{place} is no place: simulated-N or served-N"))?;
         let mut sum = Sum::default();
         self.one(job, place, &mut sum)?;
         Ok(self.outcome(sum))

@@ -70,7 +70,9 @@ impl Killed<'_> {
         let tell = |_: Progress| {
             if turn.fetch_add(1, Ordering::SeqCst).is_multiple_of(2) {
                 // The server may be about to be killed by whoever comes next.
-                let done = upkeep.as_ref().map(|db| db.checkpoint().and_then(|()| db.compact()));
+                let done = upkeep
+                    .as_ref()
+                    .map(|db| db.checkpoint().and_then(|()| db.compact()));
                 drop(done);
             } else if let Err(what) = self.restart() {
                 let mut broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);

@@ -49,7 +49,11 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 fn bars(chart: &Chart, root: &Area<'_>) -> Drawn {
     let points: Vec<_> = chart.points.iter().take(BARS_MAX).rev().collect();
     let most = end_of(points.iter().map(|(_, _, y)| *y));
-    let label = |at: usize| points.get(at).map_or(String::new(), |(label, ..)| cut(label));
+    let label = |at: usize| {
+        points
+            .get(at)
+            .map_or(String::new(), |(label, ..)| cut(label))
+    };
     let longest = points.iter().map(|(label, ..)| cut(label).chars().count());
     let labels = 20 + 8 * longest.max().unwrap_or(0) as u32;
     // The end is within.
@@ -169,7 +173,9 @@ mod tests {
     use super::*;
 
     fn chart(kind: ChartKind, points: &[(&str, f64, f64)]) -> Chart {
-        let points = points.iter().map(|(label, x, y)| ((*label).to_owned(), *x, *y));
+        let points = points
+            .iter()
+            .map(|(label, x, y)| ((*label).to_owned(), *x, *y));
         Chart {
             title: "title".to_owned(),
             kind,
@@ -190,7 +196,10 @@ mod tests {
                 &[("huge", 1e18, 1e18)],
             ] {
                 let svg = svg(&chart(kind, points)).expect("a drawing");
-                assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"), "{svg}");
+                assert!(
+                    svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"),
+                    "{svg}"
+                );
                 assert!(svg.contains("#2F6FB0"), "the series has no colour: {svg}");
                 assert!(svg.contains("up"), "{svg}");
             }
@@ -200,6 +209,9 @@ mod tests {
     #[test]
     fn labels_are_text_and_never_markup() {
         let svg = svg(&chart(ChartKind::Bars, &[("<script>", 0.0, 1.0)])).expect("a drawing");
-        assert!(svg.contains("&lt;script&gt;") && !svg.contains("<script"), "{svg}");
+        assert!(
+            svg.contains("&lt;script&gt;") && !svg.contains("<script"),
+            "{svg}"
+        );
     }
 }

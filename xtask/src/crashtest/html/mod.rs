@@ -184,7 +184,11 @@ fn violations(page: &mut String, part: &PartReport) {
             format_args!("<p>Again:</p><pre>{}</pre></div>\n", text(replay)),
         );
     }
-    let more = part.outcome.violations.len().saturating_sub(VIOLATIONS_SHOWN_MAX);
+    let more = part
+        .outcome
+        .violations
+        .len()
+        .saturating_sub(VIOLATIONS_SHOWN_MAX);
     if more > 0 {
         add(page, format_args!("<p>And {more} more violations.</p>\n"));
     }
@@ -220,7 +224,10 @@ mod tests {
         let report = sample();
         let page = page(&report);
         for part in &report.parts {
-            assert!(page.contains(&format!("<h2 id=\"{}\">", part.name)), "{page}");
+            assert!(
+                page.contains(&format!("<h2 id=\"{}\">", part.name)),
+                "{page}"
+            );
             for figure in &part.outcome.figures {
                 assert!(page.contains(figure.name.trim()), "{page}");
             }
@@ -229,7 +236,10 @@ mod tests {
             }
         }
         assert_eq!(page.matches("<svg").count(), 1);
-        assert!(page.contains("verdict failed") && page.contains("7777"), "{page}");
+        assert!(
+            page.contains("verdict failed") && page.contains("7777"),
+            "{page}"
+        );
         assert!(page.contains("prefers-color-scheme: dark"));
         for foreign in ["<script", "src=", "@import", "url(", "<link"] {
             assert!(!page.contains(foreign), "{foreign}");

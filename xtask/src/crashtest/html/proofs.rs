@@ -43,7 +43,10 @@ pub(super) fn of(part: &str) -> Proof {
              released, was caught.",
             "That a bug of another kind would be caught.",
         ),
-        _ => ("Nothing is known of this part.", "Nothing is known of this part."),
+        _ => (
+            "Nothing is known of this part.",
+            "Nothing is known of this part.",
+        ),
     };
     Proof { proves, cannot }
 }
@@ -53,7 +56,10 @@ mod tests {
     #[test]
     fn every_part_has_its_words() {
         for part in super::super::super::parts::NAMES {
-            assert!(!super::of(part).proves.contains("Nothing is known"), "{part}");
+            assert!(
+                !super::of(part).proves.contains("Nothing is known"),
+                "{part}"
+            );
         }
     }
 }

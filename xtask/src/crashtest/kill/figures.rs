@@ -74,27 +74,59 @@ impl Found {
             ("ended by SIGTERM", self.terminated, ""),
             ("chosen moments that were missed", self.missed, ""),
             ("commits acknowledged", self.counts.commits(), ""),
-            ("  of these transactions", self.counts.transactions + self.counts.moves, ""),
+            (
+                "  of these transactions",
+                self.counts.transactions + self.counts.moves,
+                "",
+            ),
             ("  of these batches", self.counts.batches, ""),
-            ("  of these edits of a shared document", self.counts.edits, ""),
+            (
+                "  of these edits of a shared document",
+                self.counts.edits,
+                "",
+            ),
             ("writes without an answer", self.counts.unknown, ""),
             ("  of these found done", self.unknown_done, ""),
             ("reads of own writes under load", self.counts.reads, ""),
             ("refusals as wanted", self.counts.refusals, ""),
             ("requests refused for now", self.counts.retryable, ""),
-            ("documents read back, by scan and by id", self.documents_checked, ""),
-            ("mode memory: commits taken back by kills", self.lost_commits, ""),
+            (
+                "documents read back, by scan and by id",
+                self.documents_checked,
+                "",
+            ),
+            (
+                "mode memory: commits taken back by kills",
+                self.lost_commits,
+                "",
+            ),
             ("second servers that were refused", self.second_servers, ""),
             ("clients that vanished", self.vanished, ""),
-            ("second restarts that showed the same", self.reopened_twice, ""),
+            (
+                "second restarts that showed the same",
+                self.reopened_twice,
+                "",
+            ),
             ("databases dropped and made anew", self.recreated, ""),
             ("most disk space in use", self.bytes_max >> 20, "MiB"),
         ] {
             outcome.figure(name, value as f64, unit);
         }
-        outcome.figure("mode memory: oldest commit taken back", millis(&self.lost_age), "ms");
-        outcome.figure("start until recovered, median", quantile(&starts, 0.5), "ms");
-        outcome.figure("start until recovered, longest", quantile(&starts, 1.0), "ms");
+        outcome.figure(
+            "mode memory: oldest commit taken back",
+            millis(&self.lost_age),
+            "ms",
+        );
+        outcome.figure(
+            "start until recovered, median",
+            quantile(&starts, 0.5),
+            "ms",
+        );
+        outcome.figure(
+            "start until recovered, longest",
+            quantile(&starts, 1.0),
+            "ms",
+        );
         let bars = self.kills.iter();
         outcome.charts.push(Chart {
             title: "Kills by moment".to_owned(),
@@ -115,7 +147,9 @@ impl Found {
         outcome.notes = self.notes;
         if self.violations_left_out > 0 {
             let more = self.violations_left_out;
-            outcome.notes.push(format!("{more} more violations were left out"));
+            outcome
+                .notes
+                .push(format!("{more} more violations were left out"));
         }
         outcome.violations = self.violations;
         outcome

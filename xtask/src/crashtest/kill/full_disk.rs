@@ -82,7 +82,13 @@ impl Disk {
     /// What brings a command into the namespace.
     fn prefix(&self) -> Vec<String> {
         let target = self.holder.id().to_string();
-        let words = ["nsenter", "--preserve-credentials", "--user", "--mount", "--target"];
+        let words = [
+            "nsenter",
+            "--preserve-credentials",
+            "--user",
+            "--mount",
+            "--target",
+        ];
         let mut prefix: Vec<String> = words.into_iter().map(str::to_owned).collect();
         prefix.push(target);
         prefix
@@ -117,7 +123,11 @@ pub(super) async fn run(setup: &ServerSetup, dir: &Path) -> Result<String, Strin
     std::fs::create_dir_all(&at).map_err(|e| format!("{}: {e}", at.display()))?;
     let disk = match Disk::make(&at) {
         Ok(disk) => disk,
-        Err(why) => return Ok(format!("full disk: left out, this machine does not allow it: {why}")),
+        Err(why) => {
+            return Ok(format!(
+                "full disk: left out, this machine does not allow it: {why}"
+            ));
+        }
     };
     let mut setup = setup.clone();
     setup.data_dir = at.join("data");
@@ -191,7 +201,9 @@ async fn fill(database: &Database, known: &mut Known) -> Result<(), String> {
             Err(e) => return Err(format!("a write on a disk that fills up: {e}")),
         }
     }
-    Err(format!("{DOCUMENTS_MAX} documents found room on {DISK_MIB} MiB"))
+    Err(format!(
+        "{DOCUMENTS_MAX} documents found room on {DISK_MIB} MiB"
+    ))
 }
 
 /// What was acknowledged is there, what was refused is not.
@@ -211,10 +223,15 @@ async fn check(database: &Database, known: &Known, when: &str) -> Result<(), Str
             Err(e) => return Err(format!("{when}, document {id}: {e}")),
         }
     }
-    let count = collection.count().await.map_err(|e| format!("{when}: {e}"))?;
+    let count = collection
+        .count()
+        .await
+        .map_err(|e| format!("{when}: {e}"))?;
     if count != known.acknowledged.len() as u64 {
         let wanted = known.acknowledged.len();
-        return Err(format!("{when}, the count is {count} for {wanted} documents"));
+        return Err(format!(
+            "{when}, the count is {count} for {wanted} documents"
+        ));
     }
     Ok(())
 }

@@ -9,8 +9,8 @@ use docdb_client::{Client, Database, ErrorKind, WriteOptions};
 use super::databases::{self, Kind};
 use super::document::Stamp;
 use super::journal::Journal;
-use super::shared::Field;
 use super::oracle::{Attempt, Collection, Oracle, Place, Seen};
+use super::shared::Field;
 use crate::rng::Rng;
 
 /// How many ids each lane writes over and over.
@@ -154,19 +154,17 @@ impl Lane {
     }
 
     /// Works until it is told to stop, the connection breaks or something is wrong.
-    pub(super) async fn work(
-        mut self,
-        client: Client,
-        round: Round,
-    ) -> Lane {
+    pub(super) async fn work(mut self, client: Client, round: Round) -> Lane {
         let database = client.database(self.kind.name);
         while !round.stop.load(Ordering::Relaxed) && self.violations.is_empty() {
             if self.step(&database, &round.journal).await == Next::Stop {
                 // Nobody is told to go away while the server is in good health.
                 if !round.ending.load(Ordering::SeqCst) && self.violations.is_empty() {
-                    let what = "no answer, or a connection that broke, while the server was to serve";
+                    let what =
+                        "no answer, or a connection that broke, while the server was to serve";
                     let last = self.last_error.take().unwrap_or_default();
-                    self.violations.push(format!("lane {}: {what}: {last}", self.index));
+                    self.violations
+                        .push(format!("lane {}: {what}: {last}", self.index));
                 }
                 break;
             }
@@ -443,7 +441,12 @@ impl Lane {
         }
     }
 
-    pub(super) fn settle(&mut self, outcome: Outcome, attempts: Vec<Attempt>, journal: &Journal) -> Next {
+    pub(super) fn settle(
+        &mut self,
+        outcome: Outcome,
+        attempts: Vec<Attempt>,
+        journal: &Journal,
+    ) -> Next {
         match outcome {
             Outcome::Done(version) => {
                 journal.acknowledged(self.kind.name, self.index, &attempts, version);

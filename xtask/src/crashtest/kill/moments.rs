@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use docdb_client::{Client, ErrorKind};
@@ -74,7 +74,12 @@ pub(super) struct Calls {
 
 impl Calls {
     /// Checkpoints, and compactions if they are wanted, one after another on all databases.
-    pub(super) async fn keep_calling(self: Arc<Calls>, client: Client, end: End, stop: Arc<AtomicBool>) {
+    pub(super) async fn keep_calling(
+        self: Arc<Calls>,
+        client: Client,
+        end: End,
+        stop: Arc<AtomicBool>,
+    ) {
         let mut number = 0;
         while !stop.load(Ordering::Relaxed) {
             for kind in databases::ALL {

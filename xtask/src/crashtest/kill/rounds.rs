@@ -54,7 +54,12 @@ pub(super) struct Rounds<'a> {
 }
 
 impl<'a> Rounds<'a> {
-    pub(super) fn new(job: &'a Job<'a>, setup: &'a ServerSetup, dir: &'a Path, shape: Shape) -> Self {
+    pub(super) fn new(
+        job: &'a Job<'a>,
+        setup: &'a ServerSetup,
+        dir: &'a Path,
+        shape: Shape,
+    ) -> Self {
         let lanes = 0..shape.clients * LANES_PER_CLIENT;
         Rounds {
             job,
@@ -135,7 +140,9 @@ impl<'a> Rounds<'a> {
             self.recreate(&mut rng, found).await?;
         }
         let journal = Journal::create(&self.dir.join("journal.ndjson"))?;
-        let ended = self.load_and_end(end, server, &journal, &mut rng, found).await?;
+        let ended = self
+            .load_and_end(end, server, &journal, &mut rng, found)
+            .await?;
         journal.flush()?;
         if self.shape.plant_loss {
             found.logs_damaged += plant::lose_log_tails(&self.setup.data_dir)?;

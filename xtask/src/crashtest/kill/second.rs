@@ -16,7 +16,11 @@ const REFUSED_WITHIN: Duration = Duration::from_secs(5);
 const IN_USE: i32 = 3;
 
 /// Starts a second server, by the directory's name or through a link. It must refuse and do no harm.
-pub(super) async fn is_refused(setup: &ServerSetup, dir: &Path, rng: &mut Rng) -> Result<(), String> {
+pub(super) async fn is_refused(
+    setup: &ServerSetup,
+    dir: &Path,
+    rng: &mut Rng,
+) -> Result<(), String> {
     let io = |e: std::io::Error| format!("a second server: {e}");
     let mut second = setup.clone();
     second.socket = setup.socket.with_extension("second.sock");

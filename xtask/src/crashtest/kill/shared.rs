@@ -42,7 +42,11 @@ impl Lane {
         self.field.tried = number;
         let collection = database.collection::<Value>(SHARED_NAME);
         let edited = match self.rng.chance(50) {
-            true => collection.merge(ID, &json!({ name(self.index): number })).await,
+            true => {
+                collection
+                    .merge(ID, &json!({ name(self.index): number }))
+                    .await
+            }
             false => {
                 let path = format!("/{}", name(self.index));
                 let patch = json!([{ "op": "set", "path": path, "value": number }]);
@@ -78,7 +82,11 @@ pub(super) async fn check(
         let found = document.get(&name(lane.index)).and_then(Value::as_u64);
         let found = found.unwrap_or(0);
         // Behind a tail that was taken back any earlier edit may be the last one.
-        let least = if kind.tail.is_some() { 0 } else { lane.field.acknowledged };
+        let least = if kind.tail.is_some() {
+            0
+        } else {
+            lane.field.acknowledged
+        };
         if found < least || found > lane.field.tried {
             violations.push(format!(
                 "{}: {SHARED_NAME}/{ID} has edit {found} of lane {}, which was told of {} and sent {}",

@@ -19,7 +19,10 @@ const SLACK_BYTES: u64 = 32 << 20;
 const TIMES_LIVE: u64 = 3;
 
 /// Bytes of all files, and a complaint if they are more than they may.
-pub(super) async fn check(client: &Client, data_dir: &Path) -> Result<(u64, Option<String>), Error> {
+pub(super) async fn check(
+    client: &Client,
+    data_dir: &Path,
+) -> Result<(u64, Option<String>), Error> {
     let mut live = 0;
     for kind in databases::ALL {
         let stats = client.database(kind.name).stats().await?;
@@ -28,8 +31,9 @@ pub(super) async fn check(client: &Client, data_dir: &Path) -> Result<(u64, Opti
     let used = used_bytes(data_dir).unwrap_or(0);
     let each = 2 * WAL_BYTES_MAX + SLACK_BYTES;
     let most = TIMES_LIVE * live + databases::ALL.len() as u64 * each;
-    let complaint = (used > most)
-        .then(|| format!("the files take {used} bytes for {live} live ones; at most {most} are due"));
+    let complaint = (used > most).then(|| {
+        format!("the files take {used} bytes for {live} live ones; at most {most} are due")
+    });
     Ok((used, complaint))
 }
 

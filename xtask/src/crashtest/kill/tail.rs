@@ -131,10 +131,14 @@ mod tests {
     fn lanes() -> (Oracle, Oracle) {
         let (mut first, mut second) = (Oracle::writing_behind(), Oracle::writing_behind());
         for (version, sequence) in [(1, 1), (3, 2), (5, 3)] {
-            first.acknowledge(&[write(1, sequence)], version).expect("rises");
+            first
+                .acknowledge(&[write(1, sequence)], version)
+                .expect("rises");
         }
         for (version, sequence) in [(2, 1), (4, 2)] {
-            second.acknowledge(&[write(2, sequence)], version).expect("rises");
+            second
+                .acknowledge(&[write(2, sequence)], version)
+                .expect("rises");
         }
         (first, second)
     }

@@ -50,7 +50,10 @@ impl Lane {
         if commits {
             journal.attempt(self.kind.name, self.index, &attempts);
         }
-        match self.run_transaction(database, options, &attempts, commits).await {
+        match self
+            .run_transaction(database, options, &attempts, commits)
+            .await
+        {
             Ok(Ended::Committed(version)) => {
                 self.counts.transactions += 1;
                 self.settle(Outcome::Done(version), attempts, journal)

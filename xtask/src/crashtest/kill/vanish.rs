@@ -33,7 +33,9 @@ pub(super) async fn some(setup: ServerSetup, seed: u64) -> u64 {
         let kind = databases::ALL[rng.below(databases::ALL.len() as u64) as usize];
         let micros = rng.below(4_000);
         let gone = match way {
-            0 => in_requests(&setup, kind.name, &mut rng, micros).await.is_ok(),
+            0 => in_requests(&setup, kind.name, &mut rng, micros)
+                .await
+                .is_ok(),
             1 => in_transaction(&setup, kind.name, &mut rng).await.is_ok(),
             _ => in_frame(&setup.socket, &mut rng).is_ok(),
         };
@@ -72,7 +74,11 @@ async fn in_requests(
 }
 
 /// Gone in the middle of a transaction, without a word: its runtime ends under it.
-async fn in_transaction(setup: &ServerSetup, database: &'static str, rng: &mut Rng) -> Result<(), String> {
+async fn in_transaction(
+    setup: &ServerSetup,
+    database: &'static str,
+    rng: &mut Rng,
+) -> Result<(), String> {
     let setup = setup.clone();
     let (id, document) = (UNCOMMITTED + rng.below(IDS), stamp(rng).document());
     let work = move || {

@@ -29,7 +29,9 @@ impl Builds {
     /// The names of all bugs that can be planted in them.
     pub(super) fn bugs(&self) -> Result<Vec<String>, String> {
         let mut command = Command::new(&self.xtask);
-        command.args(["crashtest", "--list-bugs"]).stdin(Stdio::null());
+        command
+            .args(["crashtest", "--list-bugs"])
+            .stdin(Stdio::null());
         let output = command.output();
         let output = output.map_err(|e| format!("{}: {e}", self.xtask.display()))?;
         let text = String::from_utf8_lossy(&output.stdout);

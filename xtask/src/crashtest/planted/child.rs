@@ -24,7 +24,10 @@ const WHAT_CHARS_MAX: usize = 160;
 /// What a part saw of a bug.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Seen {
-    Caught { after: Duration, what: String },
+    Caught {
+        after: Duration,
+        what: String,
+    },
     Nothing,
     /// The part could not do its work.
     Failed(String),
@@ -142,7 +145,9 @@ fn judge(report: &Value, after: Duration) -> Seen {
 
 fn last_line(path: &Path) -> String {
     let text = fs::read_to_string(path).unwrap_or_default();
-    let line = text.lines().rfind(|line| line.contains("panicked") || line.contains("error"));
+    let line = text
+        .lines()
+        .rfind(|line| line.contains("panicked") || line.contains("error"));
     cut(line.or(text.lines().last()).unwrap_or_default())
 }
 
@@ -161,9 +166,7 @@ mod tests {
     #[test]
     fn only_a_violation_is_a_catch() {
         let after = Duration::from_secs(1);
-        let report = |violations, error| {
-            json!({"parts": [{"error": error, "outcome": {"violations": violations}}]})
-        };
+        let report = |violations, error| json!({"parts": [{"error": error, "outcome": {"violations": violations}}]});
         let seen = judge(&report(json!([{"what": "lost"}]), json!(null)), after);
         assert!(matches!(seen, Seen::Caught { .. }), "{seen}");
         assert_eq!(judge(&report(json!([]), json!(null)), after), Seen::Nothing);

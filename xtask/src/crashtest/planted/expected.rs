@@ -43,7 +43,10 @@ mod tests {
         for (bug, part) in FIRST {
             assert!(PARTS.contains(part), "{bug}: {part}");
             let order = order(bug);
-            assert!(!order.contains(part) || order[0] == *part, "{bug}: {order:?}");
+            assert!(
+                !order.contains(part) || order[0] == *part,
+                "{bug}: {order:?}"
+            );
         }
     }
 }

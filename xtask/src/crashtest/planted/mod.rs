@@ -85,7 +85,9 @@ impl Planted {
             }
             results.into_iter().collect::<Result<(), String>>()
         })?;
-        let mut verdicts = verdicts.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut verdicts = verdicts
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
         verdicts.sort_by_key(|(number, _)| *number);
         let verdicts: Vec<Verdict> = verdicts.into_iter().map(|(_, verdict)| verdict).collect();
         // Empty if every child has cleaned up after itself.
@@ -159,8 +161,12 @@ fn outcome(verdicts: &[Verdict], of: u64) -> Outcome {
     });
     for verdict in verdicts {
         let parts = verdict.parts.iter();
-        let parts: Vec<String> = parts.map(|(part, seen)| format!("{part}: {seen}")).collect();
-        outcome.notes.push(format!("{}: {}", verdict.bug, parts.join("; ")));
+        let parts: Vec<String> = parts
+            .map(|(part, seen)| format!("{part}: {seen}"))
+            .collect();
+        outcome
+            .notes
+            .push(format!("{}: {}", verdict.bug, parts.join("; ")));
         if verdict.caught().is_none() {
             outcome.violations.push(Violation {
                 what: format!(
@@ -176,7 +182,9 @@ fn outcome(verdicts: &[Verdict], of: u64) -> Outcome {
     }
     let left = of - verdicts.len() as u64;
     if left > 0 {
-        outcome.notes.push(format!("{left} bugs were not tried: ended early"));
+        outcome
+            .notes
+            .push(format!("{left} bugs were not tried: ended early"));
     }
     outcome
 }
@@ -218,7 +226,10 @@ mod tests {
         };
         let unseen = Verdict {
             bug: "wal:Other".to_owned(),
-            parts: vec![("sim", Seen::Nothing), ("io", Seen::Failed("no disk".to_owned()))],
+            parts: vec![
+                ("sim", Seen::Nothing),
+                ("io", Seen::Failed("no disk".to_owned())),
+            ],
         };
         let outcome = outcome(&[caught, unseen], 2);
         assert_eq!(outcome.cases, 1);
