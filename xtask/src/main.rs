@@ -27,7 +27,7 @@ enum Task {
     /// Try to break a database in every way that we know, and judge what is left
     ///
     /// Parts: sim (losses of power at every operation, on a simulated disk), io (every operation
-    /// fails), flip (every byte is damaged), kill (a real server under load is killed, on the disk of
+    /// fails), flip (every byte is damaged), bounds (writers that are faster than the disk), kill (a real server under load is killed, on the disk of
     /// --dir), history (transactions judged by checkers of isolation, with kills in between), planted
     /// (bugs are planted on purpose, and the other parts must catch them).
     ///

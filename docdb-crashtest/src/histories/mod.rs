@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use docdb_engine::vfs::Vfs;
 use docdb_engine::vfs::sim::{CrashPolicy, SectorSize, SimVfs};
+use docdb_engine::vfs::{RealVfs, Vfs};
 use docdb_engine::{
     Db, DbOptions, Document, Error, ErrorKind, Isolation, ManualDriver, ScanRequest,
     TRANSACTION_TIMEOUT_MAX, Txn, TxnOptions, WriteOp,
@@ -39,6 +39,8 @@ enum Restart {
     PowerLoss(SimVfs),
     /// It is closed and opened.
     Reopen(PathBuf, Box<DbOptions>),
+    /// The same, and nobody flushes but those who wait.
+    ReopenByHand(PathBuf),
 }
 
 /// A database from one opening to the next.
@@ -100,6 +102,24 @@ impl Engine {
         })
     }
 
+    /// A new one on the real disk in `dir`, which is there, that has no threads of its own: whoever
+    /// waits for a commit flushes it, or is woken by who does. Closed and opened again between so many
+    /// transactions, with upkeep in between.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be made.
+    pub fn by_hand(dir: &Path, every: u64) -> Result<Engine, Error> {
+        let dir = dir.join("db");
+        let driver = Arc::new(ManualDriver);
+        let db = Db::create(Arc::new(RealVfs::new()), &dir, small(), driver)?;
+        Ok(Engine {
+            upkeep: true,
+            restart_every: every,
+            ..Engine::new(db, Restart::ReopenByHand(dir))
+        })
+    }
+
     fn new(db: Db, restart: Restart) -> Engine {
         Engine {
             life: RwLock::new(Life {
@@ -132,6 +152,10 @@ impl Engine {
                 let vfs = Arc::new(disk.clone());
                 let db = Db::open_manual(vfs, Path::new(DIR), small(), Arc::new(ManualDriver))?;
                 (db, Restart::PowerLoss(disk.clone()))
+            }
+            Restart::ReopenByHand(dir) => {
+                life.db.close()?;
+                (open_by_hand(dir)?, Restart::ReopenByHand(dir.clone()))
             }
             Restart::Reopen(dir, options) => {
                 life.db.close()?;
@@ -397,6 +421,15 @@ pub fn skew(serializable_percent: u32) -> SkewWorkload {
         serializable_percent,
         ..SkewShape::default()
     })
+}
+
+fn open_by_hand(dir: &Path) -> Result<Db, Error> {
+    Db::open_manual(
+        Arc::new(RealVfs::new()),
+        dir,
+        small(),
+        Arc::new(ManualDriver),
+    )
 }
 
 /// Everything small, so that a short workload rotates segments, fills data files and merges runs.

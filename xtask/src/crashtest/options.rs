@@ -14,7 +14,7 @@ use super::parts;
                         work, 2 wrong usage."
 )]
 pub(crate) struct Options {
-    /// The parts to run: sim, io, flip, kill, history, planted [default: all but planted]
+    /// The parts to run: sim, io, flip, bounds, kill, history, planted [default: all but planted]
     #[arg(long, value_delimiter = ',', value_name = "PARTS")]
     pub(super) only: Vec<String>,
     /// How long each part goes on, in seconds

@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 use super::Options;
 
 /// The parts, in the order in which they run.
-pub(super) const NAMES: [&str; 6] = ["sim", "io", "flip", "kill", "history", "planted"];
+pub(super) const NAMES: [&str; 7] = ["sim", "io", "flip", "bounds", "kill", "history", "planted"];
 
 /// What the parts may know of the run that they belong to.
 pub(super) struct Setting<'a> {
@@ -32,6 +32,7 @@ pub(super) fn make<'a>(
         "sim" => Box::new(docdb_crashtest::Sim),
         "io" => Box::new(docdb_crashtest::Io),
         "flip" => Box::new(docdb_crashtest::Flip),
+        "bounds" => Box::new(docdb_crashtest::Bounds),
         "kill" => Box::new(super::kill::Kill::new(setting)?),
         "history" => Box::new(super::history::Histories::new(setting)?),
         "planted" => Box::new(super::planted::Planted::new(setting)?),
@@ -45,6 +46,7 @@ pub(super) fn smoke_budget(part: &str) -> Budget {
         "sim" => (100, None),
         "kill" => (60, Some(100)),
         "io" | "flip" => (30, None),
+        "bounds" => (10, Some(4)),
         "planted" => (90, None),
         _ => (20, None),
     };

@@ -1,5 +1,5 @@
 //! The part `history`: random transactions of both levels run at the same time, on a simulated disk
-//! that loses power and on a real server that is killed, and two checkers that know nothing of the
+//! that loses power, on threads, and on a real server that is killed, and two checkers that know nothing of the
 //! database judge what they saw.
 
 use std::error::Error;
@@ -19,9 +19,13 @@ mod remote;
 
 mod kind;
 mod served;
+mod threads;
 
 /// Histories on the simulated disk between two of a server.
-const SIMULATED_EACH_TURN: u64 = 24;
+const SIMULATED_EACH_TURN: usize = 12;
+
+/// Histories of threads between two of a server.
+const THREADS_EACH_TURN: usize = 3;
 
 /// See the module's documentation.
 pub(super) struct Histories<'a> {
@@ -35,6 +39,7 @@ pub(super) struct Histories<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     Simulated(u64),
+    Threads(u64),
     Served(u64),
 }
 
@@ -44,6 +49,7 @@ impl Place {
         let number = number.parse().ok()?;
         match kind {
             "simulated" => Some(Place::Simulated(number)),
+            "threads" => Some(Place::Threads(number)),
             "served" => Some(Place::Served(number)),
             _ => None,
         }
@@ -54,6 +60,7 @@ impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Place::Simulated(number) => write!(f, "simulated-{number}"),
+            Place::Threads(number) => write!(f, "threads-{number}"),
             Place::Served(number) => write!(f, "served-{number}"),
         }
     }
@@ -64,6 +71,7 @@ impl std::fmt::Display for Place {
 struct Sum {
     ended: u64,
     simulated: u64,
+    threads: u64,
     served: u64,
     kills: u64,
     judged: Judged,
@@ -89,6 +97,13 @@ impl<'a> Histories<'a> {
                 let kind = Kind::of(number);
                 sum.simulated += 1;
                 (kind, kind.simulated(seed))
+            }
+            Place::Threads(number) => {
+                let seed = Rng::fork(job.seed, 1 << 41 | number).next();
+                let kind = Kind::of(number);
+                sum.threads += 1;
+                let dir = self.dir.join("threads");
+                (kind, threads::run(dir, kind, seed)?)
             }
             Place::Served(number) => {
                 let seed = Rng::fork(job.seed, 1 << 40 | number).next();
@@ -144,7 +159,9 @@ impl<'a> Histories<'a> {
     }
 
     fn outcome(&self, sum: Sum) -> Outcome {
-        let _ = fs::remove_dir_all(self.dir.join("server"));
+        for each in ["server", "threads"] {
+            let _ = fs::remove_dir_all(self.dir.join(each));
+        }
         // Stays if a history is kept in it.
         let _ = fs::remove_dir(&self.dir);
         let mut outcome = Outcome::of(sum.ended, "transactions");
@@ -153,6 +170,7 @@ impl<'a> Histories<'a> {
                 "histories on a simulated disk that loses power",
                 sum.simulated,
             ),
+            ("histories of eight threads on the real disk", sum.threads),
             ("histories of eight clients of a server", sum.served),
             ("SIGKILLs of that server", sum.kills),
             ("transactions committed", sum.judged.committed),
@@ -183,20 +201,19 @@ impl Part for Histories<'_> {
 
     fn run(&self, job: &Job<'_>) -> Result<Outcome, String> {
         let mut sum = Sum::default();
-        let mut simulated = 0;
+        let simulated = (0..).map(Place::Simulated);
+        let threads = (0..).map(Place::Threads);
+        let (mut simulated, mut threads) = (simulated, threads);
         for turn in 0.. {
-            for _ in 0..SIMULATED_EACH_TURN {
-                self.one(job, Place::Simulated(simulated), &mut sum)?;
-                simulated += 1;
+            let places = simulated.by_ref().take(SIMULATED_EACH_TURN);
+            let places = places.chain(threads.by_ref().take(THREADS_EACH_TURN));
+            for place in places.chain([Place::Served(turn)]) {
+                self.one(job, place, &mut sum)?;
                 if job.is_over(sum.ended) || !sum.violations.is_empty() {
                     return Ok(self.outcome(sum));
                 }
-                let what = format!("{} histories", sum.simulated + sum.served);
+                let what = format!("{} histories", sum.simulated + sum.threads + sum.served);
                 job.progress.at(sum.ended, job.budget.cases, &what);
-            }
-            self.one(job, Place::Served(turn), &mut sum)?;
-            if job.is_over(sum.ended) || !sum.violations.is_empty() {
-                break;
             }
         }
         Ok(self.outcome(sum))
@@ -204,7 +221,7 @@ impl Part for Histories<'_> {
 
     fn replay(&self, job: &Job<'_>, place: &str) -> Result<Outcome, String> {
         let place = Place::read(place)
-            .ok_or_else(|| format!("{place} is no place: simulated-N or served-N"))?;
+            .ok_or_else(|| format!("{place} is no place: simulated-N, threads-N or served-N"))?;
         let mut sum = Sum::default();
         self.one(job, place, &mut sum)?;
         Ok(self.outcome(sum))

@@ -26,6 +26,11 @@ pub(super) fn of(part: &str) -> Proof {
             "Damage to the last commit of a database that was not closed looks like a commit that was \
              never finished.",
         ),
+        "bounds" => (
+            "Writers that are faster than the disk are slowed down, not refused; memory, log and data \
+             files stay within their budgets.",
+            "How long a real disk takes: time is simulated.",
+        ),
         "kill" => (
             "The real server on this disk, killed at these moments, lost no acknowledged write in the \
              modes that promise so, and in the mode that writes behind no more than a tail; commits and \
