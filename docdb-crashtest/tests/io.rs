@@ -27,3 +27,17 @@ fn all_of_a_smoke_test() {
     assert!(outcome.violations.is_empty());
     assert_eq!(outcome.cases as f64, figure(&outcome, "of"));
 }
+
+#[test]
+#[ignore = "with the place of a case in DOCDB_PLACE"]
+fn replay() {
+    use docdb_crashtest::Part;
+
+    let Ok(place) = std::env::var("DOCDB_PLACE") else {
+        return;
+    };
+    let outcome = Io.replay(&common::job(Scale::Smoke, None), &place).unwrap();
+    for line in outcome.violations.iter().flat_map(|v| &v.operations) {
+        println!("    {line}");
+    }
+}

@@ -126,7 +126,11 @@ pub fn copy_with(
     }
     let copied = copied?;
     vfs.rename(&building, into)?;
-    vfs.sync_dir(&parent(into))?;
+    if let Err(error) = vfs.sync_dir(&parent(into)) {
+        // As when a database is created: nobody is to open what the power may take.
+        let _ = vfs.rename(into, &building);
+        return Err(error.into());
+    }
     Ok(copied)
 }
 

@@ -33,7 +33,13 @@ impl Db {
         remove_building(vfs.as_ref(), &building)?;
         build(&vfs, &building, &options)?;
         vfs.rename(&building, dir)?;
-        vfs.sync_dir(&parent(dir))?;
+        if let Err(error) = vfs.sync_dir(&parent(dir)) {
+            // The name may be lost, and no later sync of the directory would tell: nobody is to open
+            // what stands under it. A name that cannot be given back either is for whoever looks at
+            // the disk.
+            let _ = vfs.rename(dir, &building);
+            return Err(error.into());
+        }
         Db::open_manual(vfs, dir, options, driver)
     }
 

@@ -48,12 +48,20 @@ pub enum Bug {
     UpkeepRestsAlways,
     /// Writers go on as fast as they can while checkpoints do not keep up.
     WritersNotSlowed,
+    /// A scan leaves out documents that do not verify.
+    ScanSkipsDamage,
+    /// A document that does not verify is answered as if there were none.
+    DamageIsAbsence,
+    /// The rename of a manifest, or the sync of its name, fails and nobody hears of it.
+    ManifestErrorIgnored,
+    /// The sync of a large commit's new file's name fails and nobody hears of it.
+    FileNameErrorIgnored,
 }
 
 #[cfg(feature = "planted-bugs")]
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 17] = [
+    pub const ALL: [Bug; 21] = [
         Bug::ManifestBeforeLog,
         Bug::NamesNotPinned,
         Bug::VisibleBeforeDurable,
@@ -71,6 +79,10 @@ impl Bug {
         Bug::KeptFilesGoneEarly,
         Bug::UpkeepRestsAlways,
         Bug::WritersNotSlowed,
+        Bug::ScanSkipsDamage,
+        Bug::DamageIsAbsence,
+        Bug::ManifestErrorIgnored,
+        Bug::FileNameErrorIgnored,
     ];
 }
 

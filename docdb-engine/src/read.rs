@@ -10,6 +10,7 @@ use crate::body::Body;
 use crate::db::{Db, Inner};
 use crate::error::{Error, Result};
 use crate::ops::{CollectionInfo, Document, Ready};
+use crate::planted::{Bug, is_planted};
 use crate::pointer::DocPtr;
 
 /// How often a read without a registered snapshot is tried before it registers one.
@@ -22,7 +23,12 @@ impl Db {
     /// `NotFound`, `CollectionNotFound`; `Corrupt` if what is stored does not verify; `Io`;
     /// `Closed`.
     pub fn read(&self, collection: &str, id: u64) -> Result<Document> {
-        match self.inner.read(collection, id, ReadMode::Blocking)? {
+        let read = self.inner.read(collection, id, ReadMode::Blocking);
+        let is_damaged = |e: &Error| e.kind() == ErrorKind::Corrupt;
+        if is_planted(Bug::DamageIsAbsence) && read.as_ref().is_err_and(is_damaged) {
+            return Err(Error::document_missing(collection, id));
+        }
+        match read? {
             Ready::Now(document) => Ok(document),
             Ready::WouldBlock => Err(would_block()),
         }

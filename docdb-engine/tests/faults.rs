@@ -522,3 +522,27 @@ fn a_database_that_cannot_be_created_can_be_created_later() {
         }
     }
 }
+
+/// A name that a failed sync may have lost is lost to the power even if a later sync succeeds: nobody
+/// opens a database under it.
+#[test]
+fn a_database_whose_creation_failed_at_its_name_is_not_there() {
+    let whole = disk();
+    drop(create(&whole).unwrap());
+    let mut hit = 0;
+    for at_op in disk().op_count()..whole.op_count() {
+        let vfs = disk();
+        fault_at(&vfs, at_op, FaultKind::Os(EIO), false);
+        let created = create(&vfs).is_ok();
+        vfs.clear_faults();
+        let vfs = vfs.fork_crash(&CrashPolicy::Kill);
+        let there = docdb_engine::vfs::Vfs::exists(&vfs, common::dir()).unwrap();
+        let db = if there { open(&vfs) } else { create(&vfs) }.unwrap();
+        db.submit(&[WriteOp::create(C, 1, b"1")]).wait().unwrap();
+        let left = open(&vfs.fork_crash(&CrashPolicy::KeepNone));
+        let left = left.unwrap_or_else(|e| panic!("{at_op}: what was acknowledged is gone: {e}"));
+        assert_eq!(left.count(C).unwrap(), 1, "{at_op}");
+        hit += u32::from(!created);
+    }
+    assert!(hit > 10, "{hit}");
+}

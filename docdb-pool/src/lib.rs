@@ -9,6 +9,10 @@ mod lifecycle;
 mod lock_file;
 mod maintenance;
 mod options;
+#[cfg(feature = "planted-bugs")]
+pub mod planted;
+#[cfg(not(feature = "planted-bugs"))]
+mod planted;
 mod pool;
 mod shared;
 mod slot;

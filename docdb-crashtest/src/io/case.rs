@@ -10,7 +10,7 @@ use docdb_vfs::{IoOp, Vfs};
 use parking_lot::Mutex;
 
 use super::calls::{Call, Fault, Noting};
-use super::life::{DIR, Run, Step, create, disk, open, shown};
+use super::life::{DIR, Run, Step, create, disk, known, open, shown};
 use crate::flip::one_by_one;
 use crate::oracle::{Care, Journal, Loss, Op, Session, Stop, look};
 
@@ -95,6 +95,7 @@ pub(super) fn judge(steps: &[Step], mode: Durability, case: &Case, depth: Depth)
     vfs.set_reads_count(true);
     plan(&vfs, case);
     let mut run = Run::new(Arc::new(vfs.clone()), mode);
+    run.is_honest = case.fault.is_told();
     let outcome = run.live(steps);
     vfs.clear_faults();
     let mut after = After {
@@ -118,7 +119,8 @@ pub(super) fn judge(steps: &[Step], mode: Durability, case: &Case, depth: Depth)
     }
 }
 
-fn plan(vfs: &SimVfs, case: &Case) {
+/// Plans the fault.
+pub(super) fn plan(vfs: &SimVfs, case: &Case) {
     let at_op = case.call.at_op;
     vfs.set_fault(docdb_vfs::sim::Fault {
         at_op,
@@ -237,12 +239,16 @@ impl After<'_> {
     /// The error says what happened.
     fn check_kind(&self, error: &Error) -> Kept {
         let fault = self.case.fault;
+        let may_read = self.case.call.op == IoOp::Read || self.case.sticky;
+        let is_about_space = error.to_string().contains("counts as referenced");
         let fits = match error.kind() {
             ErrorKind::Poisoned | ErrorKind::OutcomeUnknown => true,
             ErrorKind::DiskFull => fault.is_full_disk(),
             ErrorKind::Io => !fault.is_full_disk(),
             // A file that ends early looks as if it had been cut.
-            ErrorKind::Corrupt => fault == Fault::Short && self.case.call.op == IoOp::Read,
+            ErrorKind::Corrupt => fault == Fault::Short && may_read,
+            // While a page of a run could not be read, it was not known what of a data file was dead.
+            ErrorKind::Internal => fault == Fault::Short && may_read && is_about_space,
             _ => false,
         };
         if fits {
@@ -268,6 +274,10 @@ impl After<'_> {
         };
         let seen = look(&db, Care::Once)?;
         let commits = journal.judge(seen.print, loss)?;
+        if !journal.is_created() && self.case.sticky {
+            // Its creation failed, and so did giving the name back: the name is not to be trusted.
+            return Ok(());
+        }
         // What was shown stays, whatever happens next.
         let again = image.fork_crash(&CrashPolicy::KeepNone);
         let db_again = self
@@ -277,7 +287,7 @@ impl After<'_> {
             return Err("it was shown, and is gone after a loss of power".to_owned());
         }
         drop(db_again);
-        let version = journal.version();
+        let version = journal.last_version();
         journal.recovered(commits);
         let session = session_of(db, &journal);
         let written = write_once(&session, 60)?;
@@ -473,14 +483,9 @@ impl After<'_> {
         };
         let what = match look(&db, Care::EveryWay) {
             Ok(seen) => {
-                let mut numbers = 0..=journal.commits();
-                let is_known = numbers.any(|number| {
-                    let state = journal.state(number);
-                    state.is_some_and(|state| state.print() == seen.print)
-                });
-                return match is_known {
-                    true => Ok(()),
-                    false => Err("it shows a state that it never was in".to_owned()),
+                return match known(&journal, seen.print) {
+                    Some(_) => Ok(()),
+                    None => Err("it shows a state that it never was in".to_owned()),
                 };
             }
             Err(what) if what.contains(": Corrupt: ") => what,

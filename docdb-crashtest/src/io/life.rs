@@ -7,14 +7,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Wake, Waker};
-use std::time::Duration;
 
 use docdb_engine::{Db, DbOptions, Durability, Error, ManualDriver, WriteKind};
 use docdb_vfs::Vfs;
 use docdb_vfs::sim::SimVfs;
 use parking_lot::Mutex;
 
-use crate::oracle::{Care, Journal, Loss, Op, Session, Stop, Submitted, look, settle};
+use crate::oracle::{Care, Journal, Loss, Op, Print, Session, Stop, Submitted, look, settle};
 
 /// Where the database lies.
 pub(super) const DIR: &str = "/data/db";
@@ -108,6 +107,8 @@ pub(super) struct Run {
     pub(super) session: Option<Session>,
     /// Steps that were begun.
     pub(super) steps: usize,
+    /// Whether the disk keeps what it says it has: else a process may find less than was promised.
+    pub(super) is_honest: bool,
 }
 
 impl Run {
@@ -118,6 +119,7 @@ impl Run {
             journal: Arc::new(Mutex::new(Journal::new(mode))),
             session: None,
             steps: 0,
+            is_honest: true,
         }
     }
 
@@ -180,10 +182,26 @@ impl Run {
             journal: Arc::clone(&self.journal),
         });
         let mut journal = self.journal.lock();
-        let commits = shown(&session.db, &journal, false)?;
+        let commits = match shown(&session.db, &journal, false) {
+            Err(Stop::Wrong(what)) if !self.is_honest => {
+                let seen = look(&session.db, Care::Once).map_err(Stop::Wrong)?;
+                known(&journal, seen.print).ok_or(Stop::Wrong(what))?
+            }
+            shown => shown?,
+        };
         journal.recovered(commits);
         Ok(())
     }
+}
+
+/// After how many commits the database was in that state, whatever was promised.
+pub(super) fn known(journal: &Journal, print: Print) -> Option<usize> {
+    let fits = |number: &usize| {
+        journal
+            .state(*number)
+            .is_some_and(|state| state.print() == print)
+    };
+    (0..=journal.commits()).rev().find(fits)
 }
 
 /// Looks at a database and says after how many commits it is: all, or so many as survive a kill.
@@ -448,11 +466,4 @@ fn compacting() -> Vec<Step> {
         Maintain,
         Look,
     ]
-}
-
-/// Lets time pass, so that what is done every so often is due.
-pub(super) fn pass(vfs: &SimVfs, db: &Db, time: Duration) -> Result<(), Error> {
-    vfs.advance(time);
-    db.wal().timed_step()?;
-    settle(db)
 }

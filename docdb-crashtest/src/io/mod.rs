@@ -3,6 +3,7 @@
 mod calls;
 mod case;
 mod life;
+mod pool_life;
 mod shrink;
 
 use std::collections::BTreeMap;
@@ -16,7 +17,7 @@ use crate::outcome::{Chart, ChartKind, Outcome, Violation};
 use crate::part::Part;
 use crate::workers::share;
 
-use calls::{Fault, faults};
+use calls::{Call, Fault, faults};
 use case::{Case, Depth, Fate, Judged, calls_of, judge};
 use life::{Life, Step, lives};
 
@@ -31,6 +32,34 @@ pub struct Io;
 struct Course {
     life: Life,
     mode: Durability,
+}
+
+impl Course {
+    fn is_pool(&self) -> bool {
+        self.life.name == pool_life::NAME
+    }
+
+    fn calls(&self) -> Result<Vec<Call>, String> {
+        if self.is_pool() {
+            return pool_life::calls();
+        }
+        calls_of(&self.life.steps, self.mode)
+    }
+
+    fn judge(&self, case: &Case, depth: Depth) -> Judged {
+        if self.is_pool() {
+            return caught(0, || pool_life::judge(case));
+        }
+        judge_caught(&self.life.steps, self.mode, case, depth)
+    }
+
+    /// What to show of a broken promise.
+    fn shrink(&self, case: &Case, steps: usize) -> Vec<String> {
+        if self.is_pool() {
+            return vec![format!("{}: {}", case.fault.text(), case.call)];
+        }
+        shrink::shrink(&self.life.steps[..steps], self.mode, case)
+    }
 }
 
 /// A case of a course.
@@ -49,13 +78,15 @@ struct Tally {
 
 /// What one case comes to; a panic is a broken promise.
 fn judge_caught(steps: &[Step], mode: Durability, case: &Case, depth: Depth) -> Judged {
-    catch_unwind(AssertUnwindSafe(|| judge(steps, mode, case, depth))).unwrap_or_else(|panic| {
-        Judged {
-            fate: Fate::WentOn,
-            steps: steps.len(),
-            reopened: 0,
-            broken: Some(format!("a panic: {}", text_of_panic(&*panic))),
-        }
+    caught(steps.len(), || judge(steps, mode, case, depth))
+}
+
+fn caught(steps: usize, judge: impl FnOnce() -> Judged) -> Judged {
+    catch_unwind(AssertUnwindSafe(judge)).unwrap_or_else(|panic| Judged {
+        fate: Fate::WentOn,
+        steps,
+        reopened: 0,
+        broken: Some(format!("a panic: {}", text_of_panic(&*panic))),
     })
 }
 
@@ -92,10 +123,19 @@ fn courses(scale: Scale) -> Vec<Course> {
             Durability::MEMORY,
         ],
     };
-    let modes = modes.iter();
-    modes
-        .flat_map(|mode| lives().into_iter().map(|life| Course { life, mode: *mode }))
-        .collect()
+    let in_mode = |mode: &Durability| {
+        let mode = *mode;
+        lives().into_iter().map(move |life| Course { life, mode })
+    };
+    let mut courses: Vec<Course> = modes.iter().flat_map(in_mode).collect();
+    courses.push(Course {
+        life: Life {
+            name: pool_life::NAME.to_owned(),
+            steps: Vec::new(),
+        },
+        mode: Durability::Full,
+    });
+    courses
 }
 
 impl Part for Io {
@@ -112,7 +152,7 @@ impl Part for Io {
         let mut cases = Vec::new();
         let mut calls_total = 0;
         for (n, course) in courses.iter().enumerate() {
-            let calls = calls_of(&course.life.steps, course.mode)?;
+            let calls = course.calls()?;
             calls_total += calls.len();
             for call in calls {
                 for (fault, sticky) in faults(&call, job.scale) {
@@ -141,8 +181,7 @@ impl Part for Io {
                 if job.is_broken() {
                     break;
                 }
-                let Course { life, mode } = &courses[*course];
-                let judged = judge_caught(&life.steps, *mode, case, depth);
+                let judged = courses[*course].judge(case, depth);
                 tally.cases += 1;
                 tally.reopened += judged.reopened;
                 match judged.broken {
@@ -178,7 +217,7 @@ impl Part for Io {
             for (at, what, steps) in tally.broken {
                 let Numbered { course, case } = &cases[at];
                 let course = &courses[*course];
-                let operations = shrink::shrink(&course.life.steps[..steps], course.mode, case);
+                let operations = course.shrink(case, steps);
                 outcome.violations.push(Violation {
                     what,
                     place: place(course, case),
@@ -220,12 +259,10 @@ impl Part for Io {
             return Err(unknown());
         };
         let mode: Durability = mode.parse().map_err(|_| unknown())?;
-        let life = lives().into_iter().find(|life| life.name == name);
-        let course = Course {
-            life: life.ok_or_else(unknown)?,
-            mode,
-        };
-        let calls = calls_of(&course.life.steps, mode)?;
+        let mut known = courses(Scale::Soak).into_iter();
+        let course = known.find(|course| course.life.name == name && course.mode == mode);
+        let course = course.ok_or_else(unknown)?;
+        let calls = course.calls()?;
         let at_op: u64 = at_op.parse().map_err(|_| unknown())?;
         let call = calls.into_iter().find(|call| call.at_op == at_op);
         let case = Case {
@@ -234,7 +271,7 @@ impl Part for Io {
             sticky: how == "sticky",
         };
         println!("{}", case.call);
-        let judged = judge_caught(&course.life.steps, mode, &case, depth_of(job.scale));
+        let judged = course.judge(&case, depth_of(job.scale));
         let mut outcome = Outcome::of(1, "calls failed");
         for (n, step) in course.life.steps.iter().enumerate().take(judged.steps) {
             println!("step {n}: {step}");
@@ -247,7 +284,7 @@ impl Part for Io {
                 outcome.violations.push(Violation {
                     what,
                     place: place(&course, &case),
-                    operations: shrink::shrink(&course.life.steps[..judged.steps], mode, &case),
+                    operations: course.shrink(&case, judged.steps),
                 });
             }
         }

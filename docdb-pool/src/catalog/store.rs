@@ -13,6 +13,7 @@ use docdb_vfs::{IoError, IoOp, OpenMode, Vfs};
 
 use super::format::{CATALOG_BYTES_MAX, Catalog, Entry, EntryState, FormatError};
 use crate::layout;
+use crate::planted::{Bug, is_planted};
 
 /// The operating system's number for "input/output error": the medium could not give the bytes.
 const EIO: i32 = 5;
@@ -107,7 +108,12 @@ impl CatalogStore {
     ) -> Result<Opened, CatalogError> {
         let first = data_dir.join(layout::CATALOG);
         let second = data_dir.join(layout::CATALOG_COPY);
-        let found = (read_copy(&*vfs, &first)?, read_copy(&*vfs, &second)?);
+        let other = if is_planted(Bug::SecondCopyIgnored) {
+            &first
+        } else {
+            &second
+        };
+        let found = (read_copy(&*vfs, &first)?, read_copy(&*vfs, other)?);
         let store = |current| CatalogStore {
             vfs: vfs.clone(),
             data_dir: data_dir.to_path_buf(),
@@ -283,7 +289,9 @@ impl CatalogStore {
         }
         let placed = put_in_place(vfs, &self.data_dir, &first)
             .and_then(|()| put_in_place(vfs, &self.data_dir, &second));
-        if let Err(error) = placed {
+        if let Err(error) = placed
+            && !is_planted(Bug::CatalogErrorIgnored)
+        {
             self.failure = Some(error.clone());
             return Err(CatalogError::Failed(error));
         }
