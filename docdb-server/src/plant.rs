@@ -24,24 +24,21 @@ pub(crate) fn from_environment() -> Result<(), String> {
 #[cfg(debug_assertions)]
 fn is_planted(name: &str) -> bool {
     use docdb_engine::planted as engine;
+    use docdb_pool::planted as pool;
     use docdb_wal::planted as wal;
-    let in_wal = wal::Bug::ALL.into_iter();
-    let in_engine = engine::Bug::ALL.into_iter();
-    if let Some(bug) = in_wal
-        .into_iter()
-        .find(|bug| name == format!("wal:{bug:?}"))
-    {
+    let mut in_wal = wal::Bug::ALL.into_iter();
+    let mut in_engine = engine::Bug::ALL.into_iter();
+    let mut in_pool = pool::Bug::ALL.into_iter();
+    if let Some(bug) = in_wal.find(|bug| name == format!("wal:{bug:?}")) {
         wal::plant(Some(bug));
-        return true;
-    }
-    if let Some(bug) = in_engine
-        .into_iter()
-        .find(|bug| name == format!("engine:{bug:?}"))
-    {
+    } else if let Some(bug) = in_engine.find(|bug| name == format!("engine:{bug:?}")) {
         engine::plant(Some(bug));
-        return true;
+    } else if let Some(bug) = in_pool.find(|bug| name == format!("pool:{bug:?}")) {
+        pool::plant(Some(bug));
+    } else {
+        return false;
     }
-    false
+    true
 }
 
 #[cfg(not(debug_assertions))]

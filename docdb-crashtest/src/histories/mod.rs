@@ -172,6 +172,14 @@ impl Engine {
         Ok(())
     }
 
+    /// What an error of upkeep in this life means: nothing if others have ended the life meanwhile.
+    fn failure_of_upkeep(&self, life: u64, error: &Error) -> Failure {
+        if self.life.read().number == life {
+            return Failure::Broken(format!("{error:?}"));
+        }
+        Failure::Aborted
+    }
+
     /// What an error of a transaction of this life means.
     fn failure(&self, life: u64, error: &Error) -> Failure {
         match error.kind() {
@@ -270,8 +278,9 @@ impl Session for Transaction<'_> {
         };
         self.life = life;
         if self.engine.upkeep && begun % UPKEEP_EVERY == UPKEEP_EVERY - 1 {
-            db.checkpoint().map_err(broken)?;
-            settle(&db)?;
+            db.checkpoint()
+                .and_then(|()| settle(&db))
+                .map_err(|error| self.engine.failure_of_upkeep(life, &error))?;
         }
         let mut options = TxnOptions::default().with_timeout(TRANSACTION_TIMEOUT_MAX);
         if level == Level::Serializable {
@@ -448,13 +457,11 @@ fn small() -> DbOptions {
 }
 
 /// Does all the maintenance that is due now.
-fn settle(db: &Db) -> Result<(), Failure> {
+fn settle(db: &Db) -> Result<(), Error> {
     for _ in 0..UPKEEP_STEPS_MAX {
-        match db.maintenance_step() {
-            Ok(true) => {}
-            Ok(false) => return Ok(()),
-            Err(error) => return Err(Failure::Broken(format!("{error:?}"))),
+        if !db.maintenance_step()? {
+            return Ok(());
         }
     }
-    Err(Failure::Broken("maintenance has no end".to_owned()))
+    Err(Error::new(ErrorKind::Internal, "maintenance has no end"))
 }
