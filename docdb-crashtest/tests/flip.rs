@@ -22,3 +22,10 @@ fn all_of_a_smoke_test() {
     assert!(outcome.violations.is_empty());
     assert_eq!(outcome.cases as f64, figure(&outcome, "of"));
 }
+
+#[test]
+#[ignore = "for release builds; the seconds stand in DOCDB_SECONDS"]
+fn a_soak_test() {
+    let outcome = common::soak(&Flip);
+    assert!(outcome.violations.is_empty());
+}

@@ -41,3 +41,10 @@ fn replay() {
         println!("    {line}");
     }
 }
+
+#[test]
+#[ignore = "for release builds; the seconds stand in DOCDB_SECONDS"]
+fn a_soak_test() {
+    let outcome = common::soak(&Io);
+    assert!(outcome.violations.is_empty());
+}

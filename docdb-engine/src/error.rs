@@ -7,7 +7,7 @@ use docdb_datafile::DataFileError;
 use docdb_index::IndexError;
 use docdb_mvcc::{CommitTs, Refusal};
 use docdb_types::{ErrorClass, ErrorKind, NameError};
-use docdb_vfs::IoError;
+use docdb_vfs::{IoError, IoOp};
 use docdb_wal::WalError;
 
 use crate::json::EditError;
@@ -216,7 +216,8 @@ impl From<IoError> for Error {
     fn from(error: IoError) -> Error {
         let kind = match error.kind() {
             _ if error.is_disk_full() => ErrorKind::DiskFull,
-            std::io::ErrorKind::WouldBlock => ErrorKind::InUse,
+            // Of a read it means that the machine could not just now.
+            std::io::ErrorKind::WouldBlock if error.op() == IoOp::Lock => ErrorKind::InUse,
             _ => ErrorKind::Io,
         };
         Error::new(kind, error.to_string()).with_source(error)

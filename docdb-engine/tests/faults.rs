@@ -546,3 +546,30 @@ fn a_database_whose_creation_failed_at_its_name_is_not_there() {
     }
     assert!(hit > 10, "{hit}");
 }
+
+/// `EAGAIN` says that a directory is in use only where one is locked.
+#[test]
+fn a_read_that_would_block_is_an_io_error() {
+    let vfs = disk();
+    drop(create(&vfs).unwrap());
+    vfs.set_reads_count(true);
+    let (mut reads, mut step) = (0, 0);
+    loop {
+        let vfs = vfs.fork_crash(&CrashPolicy::Kill);
+        fault_at(&vfs, step, FaultKind::Os(11), false);
+        match open(&vfs) {
+            Err(error) if error.to_string().contains("cannot lock") => {
+                assert_eq!(error.kind(), ErrorKind::InUse, "{error}");
+            }
+            Err(error) if error.to_string().contains("cannot read") => {
+                assert_eq!(error.kind(), ErrorKind::Io, "{error}");
+                reads += 1;
+            }
+            Err(_) => {}
+            Ok(_) if step > 20 => break,
+            Ok(_) => {}
+        }
+        step += 1;
+    }
+    assert!(reads > 2, "{reads}");
+}

@@ -109,7 +109,7 @@ impl Pool {
             options,
             catalog: Mutex::new(catalog),
             names: RwLock::new(slots),
-            open: Mutex::new(HashMap::default()),
+            open: Mutex::default(),
             executor,
             activity,
             closing: AtomicBool::new(false),

@@ -1,6 +1,6 @@
 //! What the pool and its threads share, and how databases are opened and closed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -38,7 +38,7 @@ pub(crate) struct Shared {
     pub(crate) names: RwLock<HashMap<String, Arc<Slot>, RandomState>>,
     /// The databases that are open, opening or closing, by id: they count against the limit. Lock
     /// order: before `Slot::state`. Never held during I/O.
-    pub(crate) open: Mutex<HashMap<u64, Arc<Slot>, RandomState>>,
+    pub(crate) open: Mutex<BTreeMap<u64, Arc<Slot>>>,
     pub(crate) executor: Arc<FlushExecutor>,
     pub(crate) activity: Arc<Activity>,
     /// Set when the pool closes: nothing is opened from then on.

@@ -265,8 +265,14 @@ pub(super) fn cases(
         path: Path::new(DATA_DIR).join("db-00000000000000ff"),
         damage: Damage::DirectoryUnknown,
     });
+    let first_flip = cases.len();
     for (path, contents) in &files {
         flips(path, contents, scale, &mut rng, &mut cases);
+    }
+    // So that a run that ends early has seen all files.
+    for n in (first_flip + 1..cases.len()).rev() {
+        let with = first_flip + rng.below((n - first_flip) as u64 + 1) as usize;
+        cases.swap(n, with);
     }
     cases
 }

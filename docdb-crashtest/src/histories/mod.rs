@@ -279,7 +279,7 @@ impl Session for Transaction<'_> {
         self.life = life;
         if self.engine.upkeep && begun % UPKEEP_EVERY == UPKEEP_EVERY - 1 {
             db.checkpoint()
-                .and_then(|()| settle(&db))
+                .and_then(|_| settle(&db))
                 .map_err(|error| self.engine.failure_of_upkeep(life, &error))?;
         }
         let mut options = TxnOptions::default().with_timeout(TRANSACTION_TIMEOUT_MAX);

@@ -13,7 +13,10 @@ use docdb_vfs::Vfs;
 use docdb_vfs::sim::SimVfs;
 use parking_lot::Mutex;
 
-use crate::oracle::{Care, Journal, Loss, Op, Print, Session, Stop, Submitted, look, settle};
+use crate::oracle::{
+    Answer, Care, Journal, Loss, Op, Print, Session, Stop, Submitted, look, settle,
+};
+use crate::rng::Rng;
 
 /// Where the database lies.
 pub(super) const DIR: &str = "/data/db";
@@ -239,24 +242,37 @@ fn of_look(what: String) -> Stop {
     Stop::Wrong(what)
 }
 
-fn accepted<T, K: fmt::Debug>(answer: Result<T, K>) -> Result<(), Stop> {
-    match answer {
-        Ok(_) => Ok(()),
-        Err(kind) => Err(Stop::Wrong(format!("a commit is refused with {kind:?}"))),
-    }
+/// A refusal that is as it must be is fine: a kill may have taken back what a commit rests on.
+fn accepted(_: Answer) -> Result<(), Stop> {
+    Ok(())
 }
 
-/// Submits them one after the other. One that is not even logged is the last.
-fn submit_all(session: &Session, commits: &[Vec<Op>]) -> Vec<Submitted> {
+/// Submits them one after the other. One that is not even logged is the last, and is forgotten.
+fn submit_all(session: &Session, commits: &[Vec<Op>]) -> Result<Vec<Submitted>, Stop> {
     let mut submitted = Vec::new();
     for ops in commits {
-        let before = session.db.wal().next_lsn();
-        submitted.push(session.submit(ops, None));
-        if session.db.wal().next_lsn() == before {
-            break;
+        let (lsn, known) = (
+            session.db.wal().next_lsn(),
+            session.journal.lock().commits(),
+        );
+        let commit = session.submit(ops, None);
+        if session.db.wal().next_lsn() > lsn {
+            submitted.push(commit);
+            continue;
         }
+        let refused = session.wait(commit);
+        let mut journal = session.journal.lock();
+        if journal.commits() > known {
+            journal.withdraw(known + 1);
+        }
+        drop(journal);
+        for earlier in submitted {
+            session.wait(earlier)?;
+        }
+        refused?;
+        return Ok(Vec::new());
     }
-    submitted
+    Ok(submitted)
 }
 
 /// All of them are awaited whatever happens, so that the journal knows how each ended.
@@ -265,7 +281,7 @@ fn together(
     commits: &[Vec<Op>],
     meanwhile: impl FnOnce() -> Result<(), Stop>,
 ) -> Result<(), Stop> {
-    let submitted = submit_all(session, commits);
+    let submitted = submit_all(session, commits)?;
     let mut outcome = meanwhile();
     for submitted in submitted {
         let answer = session.wait(submitted).and_then(accepted);
@@ -289,11 +305,12 @@ impl Wake for CountWakes {
 
 /// Tasks wait for the commits while somebody else flushes: whatever comes of it, they are woken.
 fn awaited(session: &Session, commits: &[Vec<Op>]) -> Result<(), Stop> {
-    let mut submitted = submit_all(session, commits);
+    let mut submitted = submit_all(session, commits)?;
     let mut asleep = Vec::new();
     for submitted in &mut submitted {
         let ticket = submitted.ticket();
-        if ticket.is_settled() {
+        // After a failure a ticket has its answer at once.
+        if ticket.is_settled() || session.db.wal().poisoned().is_some() {
             continue;
         }
         let wakes = Arc::new(CountWakes::default());
@@ -466,4 +483,64 @@ fn compacting() -> Vec<Step> {
         Maintain,
         Look,
     ]
+}
+
+/// The life of that name.
+pub(super) fn named(name: &str) -> Option<Life> {
+    if let Some(seed) = name.strip_prefix("random-") {
+        return Some(random(seed.parse().ok()?));
+    }
+    lives().into_iter().find(|life| life.name == name)
+}
+
+/// A life that nobody thought of.
+pub(super) fn random(seed: u64) -> Life {
+    let mut rng = Rng::fork(seed, 0x11fe);
+    let mut has_other = false;
+    let mut steps = Vec::new();
+    for n in 0..18 {
+        let mut commits = || -> Vec<Vec<Op>> {
+            let of = |rng: &mut Rng| -> Vec<Op> {
+                (0..1 + rng.below(4))
+                    .map(|_| {
+                        let collection = if has_other && rng.chance(50) {
+                            "other"
+                        } else {
+                            "_default"
+                        };
+                        let bytes = [5, 40, 900, 2_500, 5_000][rng.below(5) as usize];
+                        let body = text(rng.below(1_000), bytes);
+                        match rng.below(4) {
+                            0 => insert(collection, body),
+                            _ => put(collection, rng.below(12), body),
+                        }
+                    })
+                    .collect()
+            };
+            (0..1 + rng.below(3)).map(|_| of(&mut rng)).collect()
+        };
+        let commits = commits();
+        steps.push(match rng.below(16) {
+            0 | 1 => Step::Checkpoint,
+            2 => Step::Maintain,
+            3 => Step::Compact,
+            4 => Step::Reopen,
+            5 => Step::Kill,
+            6 | 7 => Step::CommitAndCheckpoint(commits),
+            8 | 9 => Step::Awaited(commits),
+            10 | 11 if n > 2 => {
+                has_other = !has_other;
+                if has_other {
+                    Step::CreateCollection("other")
+                } else {
+                    Step::DropCollection("other")
+                }
+            }
+            _ => Step::Commit(commits),
+        });
+    }
+    Life {
+        name: format!("random-{seed}"),
+        steps,
+    }
 }

@@ -19,10 +19,12 @@ use crate::workers::share;
 
 use calls::{Call, Fault, faults};
 use case::{Case, Depth, Fate, Judged, calls_of, judge};
-use life::{Life, Step, lives};
+use life::{Life, Step, lives, named, random};
 
 /// Cases that a thread takes at a time.
 const CASES_AT_ONCE: usize = 8;
+/// Lives of a soak test that are drawn at random.
+const RANDOM_LIVES: u64 = 40;
 
 /// Lets every call of a few lives fail, once and for good, with every error that fits it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -112,7 +114,7 @@ fn depth_of(scale: Scale) -> Depth {
     }
 }
 
-fn courses(scale: Scale) -> Vec<Course> {
+fn courses(scale: Scale, seed: u64) -> Vec<Course> {
     let modes: &[Durability] = match scale {
         Scale::Smoke => &[Durability::Full],
         Scale::Soak => &[
@@ -128,6 +130,13 @@ fn courses(scale: Scale) -> Vec<Course> {
         lives().into_iter().map(move |life| Course { life, mode })
     };
     let mut courses: Vec<Course> = modes.iter().flat_map(in_mode).collect();
+    if scale == Scale::Soak {
+        let seeds = (0..RANDOM_LIVES).map(|n| seed.wrapping_mul(RANDOM_LIVES).wrapping_add(n));
+        courses.extend(seeds.zip(modes.iter().cycle()).map(|(seed, mode)| Course {
+            life: random(seed),
+            mode: *mode,
+        }));
+    }
     courses.push(Course {
         life: Life {
             name: pool_life::NAME.to_owned(),
@@ -148,7 +157,7 @@ impl Part for Io {
     }
 
     fn run(&self, job: &Job<'_>) -> Result<Outcome, String> {
-        let courses = courses(job.scale);
+        let courses = courses(job.scale, job.seed);
         let mut cases = Vec::new();
         let mut calls_total = 0;
         for (n, course) in courses.iter().enumerate() {
@@ -259,9 +268,17 @@ impl Part for Io {
             return Err(unknown());
         };
         let mode: Durability = mode.parse().map_err(|_| unknown())?;
-        let mut known = courses(Scale::Soak).into_iter();
-        let course = known.find(|course| course.life.name == name && course.mode == mode);
-        let course = course.ok_or_else(unknown)?;
+        let life = match name {
+            pool_life::NAME => Some(Life {
+                name: name.to_owned(),
+                steps: Vec::new(),
+            }),
+            _ => named(name),
+        };
+        let course = Course {
+            life: life.ok_or_else(unknown)?,
+            mode,
+        };
         let calls = course.calls()?;
         let at_op: u64 = at_op.parse().map_err(|_| unknown())?;
         let call = calls.into_iter().find(|call| call.at_op == at_op);

@@ -157,6 +157,24 @@ impl Generator<'_> {
         made.push(Step::Look("_default", 0, 4));
     }
 
+    /// A transaction whose bodies go to a data file when it commits, and just then somebody writes what
+    /// it has read.
+    fn late(&mut self, made: &mut Vec<Step>) {
+        let place = PLACES as usize + 2;
+        let (read, written) = (self.rng.below(4), 4 + self.rng.below(4));
+        self.next_n += 2;
+        let write = |id, n, bytes| Write::new(WriteKind::Upsert, NAMES[0], id, n, bytes);
+        let step = |step| Step::Txn(place, step);
+        made.push(step(TxnStep::Begin { serializable: true }));
+        made.push(step(TxnStep::Read(NAMES[0], read)));
+        made.push(step(TxnStep::Write(write(written, self.next_n, 3_500))));
+        made.push(Step::Between(
+            Moment::OfDataFile(0),
+            vec![write(read, self.next_n - 1, 30)],
+            Box::new(step(TxnStep::Commit)),
+        ));
+    }
+
     /// A change of something large, with another one of the same in the middle.
     fn between(&mut self) -> Step {
         let nth = self.rng.below(4) as u32;
@@ -203,7 +221,8 @@ impl Generator<'_> {
             37..39 => Step::CreateCollection(self.of(&["a", "b"])),
             39 => Step::DropCollection(self.of(&["a", "b"]), self.rng.chance(60)),
             40..50 => Step::Txn(self.place(), self.txn()),
-            50..53 => return self.meeting(made),
+            50..52 => return self.meeting(made),
+            52 => return self.late(made),
             53..56 => Step::Hold(self.place()),
             56 => Step::Release(self.place()),
             57 => Step::BeginScan(self.place(), self.name(), self.rng.chance(50)),

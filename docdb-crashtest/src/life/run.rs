@@ -64,14 +64,20 @@ pub struct Life {
 
 impl Life {
     /// A life on `disk`, whose every operation goes through `vfs`. `vfs` calls `between` if something
-    /// is to come between.
-    pub fn new(disk: &SimVfs, vfs: Arc<dyn Vfs>, setup: Setup, between: Between) -> Life {
+    /// is to come between. `journal` is that of a database which does not exist yet.
+    pub fn new(
+        disk: &SimVfs,
+        vfs: Arc<dyn Vfs>,
+        setup: Setup,
+        journal: Arc<Mutex<Journal>>,
+        between: Between,
+    ) -> Life {
         Life {
             disk: disk.clone(),
             vfs,
             setup,
             session: None,
-            journal: Arc::new(Mutex::new(Journal::new(setup.mode))),
+            journal,
             between,
             driver: Arc::default(),
             due: None,

@@ -96,6 +96,8 @@ impl Setup {
         options.bulk_bytes_min = self.bulk_bytes_min;
         options.compact_slice_bytes = self.compact_slice_bytes;
         options.compaction_bytes_per_second = u64::MAX;
+        // No life is that long.
+        options.snapshot_idle_max = Duration::from_secs(3600);
         options.keep_checkpoints = self.keep_checkpoints;
         options.checkpoint_wal_bytes = self.checkpoint_wal_bytes;
         options.block_cache_bytes_max = self.cache_bytes_max;

@@ -7,9 +7,11 @@ use docdb_engine::vfs::Vfs;
 use docdb_engine::vfs::sim::{CrashPolicy, SimVfs};
 use docdb_engine::{DEFAULT_COLLECTION, Db, Durability, ErrorKind, ManualDriver, WriteOp};
 
-use super::lived::Moment;
+use super::hooked::Dead;
+use super::kept::{copies_hold_what_was, nothing_lacks_a_file};
+use super::lived::Promised;
 use crate::life::{Setup, dir};
-use crate::oracle::{Care, Loss, document_print, look};
+use crate::oracle::{Care, Journal, Loss, document_print, look};
 
 /// What a state was found to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +27,8 @@ pub(super) struct Checked {
 }
 
 const AFTER: &[u8] = br#"{"in":"_default","n":0,"t":"after"}"#;
+/// Of so many states that keep checkpoints, databases are made of these in one.
+const COPY_EVERY: u64 = 8;
 /// What a database may take beside the documents: the log, and what has not been compacted.
 const SPACE_BYTES_MAX: u64 = 1 << 20;
 
@@ -34,16 +38,51 @@ fn open(disk: &SimVfs, setup: Setup) -> Result<Db, String> {
         .map_err(|e| format!("does not open: {:?}: {e}", e.kind()))
 }
 
-/// Recovers what a crash left on `disk`, compares it with what was promised, loses the page cache,
-/// writes, and loses power again.
-pub(super) fn check(disk: &SimVfs, moment: &Moment, loss: Loss) -> Result<Checked, String> {
-    let (journal, setup) = (&moment.journal, moment.setup);
+/// What one database has promised, and the options that it is opened with.
+#[derive(Debug, Clone)]
+pub(super) struct Single {
+    pub(super) journal: Journal,
+    pub(super) setup: Setup,
+}
+
+impl Promised for Single {
+    fn promised(&self, loss: Loss) -> u64 {
+        self.journal.promised(loss)
+    }
+
+    fn mode(&self) -> &'static str {
+        self.journal.mode().name()
+    }
+
+    fn commits(&self) -> usize {
+        self.journal.commits()
+    }
+
+    fn recover(&self, vfs: Arc<dyn Vfs>, _dead: &Dead) {
+        let options = self.setup.options();
+        drop(Db::open_manual(vfs, dir(), options, Arc::new(ManualDriver)));
+    }
+
+    fn check(&self, disk: &SimVfs, loss: Loss) -> Result<Checked, String> {
+        check(disk, &self.journal, self.setup, loss)
+    }
+}
+
+fn check(disk: &SimVfs, journal: &Journal, setup: Setup, loss: Loss) -> Result<Checked, String> {
     let is_there = disk.exists(dir()).map_err(|e| e.to_string())?;
     if !is_there {
         if journal.is_created() {
             return Err("the database is gone".to_owned());
         }
         return nothing_is_in_the_way(disk, setup);
+    }
+    let keeps = setup.keep_checkpoints > 1;
+    if keeps {
+        nothing_lacks_a_file(disk)?;
+        if disk.image_hash().is_multiple_of(COPY_EVERY) {
+            let disk = disk.fork_crash(&CrashPolicy::KeepAll);
+            copies_hold_what_was(&disk, setup, journal)?;
+        }
     }
     let db = open(disk, setup)?;
     let operations = disk.op_count();
@@ -79,6 +118,9 @@ pub(super) fn check(disk: &SimVfs, moment: &Moment, loss: Loss) -> Result<Checke
         ));
     }
     drop(db);
+    if keeps {
+        nothing_lacks_a_file(disk)?;
+    }
     let mut expected = seen.print;
     expected += document_print(DEFAULT_COLLECTION, id, version, AFTER);
     let mut trace = disk.trace_hash();

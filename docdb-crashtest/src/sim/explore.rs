@@ -5,7 +5,7 @@ use std::panic::AssertUnwindSafe;
 
 use docdb_engine::vfs::sim::{CrashPolicy, SectorSize, SimVfs};
 
-use super::check::{Checked, check};
+use super::check::Checked;
 use super::lived::{Lived, Moment, live, panic_text, recovery};
 use super::place::{Place, Source};
 use super::tally::Tally;
@@ -176,9 +176,9 @@ impl Explorer {
         policy: CrashPolicy,
     ) -> Result<(), Broken> {
         let in_flight = policy == CrashPolicy::Kill;
-        let mut key = Hash::new().bytes(moment.journal.mode().name().as_bytes());
+        let mut key = Hash::new().bytes(moment.promised.mode().as_bytes());
         key = key.number(image.image_hash());
-        key = key.number(moment.journal.promised(loss));
+        key = key.number(moment.promised.promised(loss));
         if in_flight {
             // Also by what the next process sees, which is not on the device.
             let visible = image.fork_crash(&CrashPolicy::KeepAll).image_hash();
@@ -222,7 +222,7 @@ fn is_plain(policy: CrashPolicy, depth: usize) -> bool {
 }
 
 fn guarded(image: &SimVfs, moment: &Moment, loss: Loss) -> Result<Checked, String> {
-    std::panic::catch_unwind(AssertUnwindSafe(|| check(image, moment, loss)))
+    std::panic::catch_unwind(AssertUnwindSafe(|| moment.promised.check(image, loss)))
         .unwrap_or_else(|panic| Err(panic_text(&*panic)))
 }
 
@@ -242,7 +242,7 @@ pub(super) fn again(place: &Place) -> Result<(), String> {
         let moment = moments.get(*operation);
         let moment = moment.ok_or_else(|| format!("there is no operation {operation}"))?;
         for (n, moment) in moments.iter().enumerate().take(operation + 1) {
-            let (commits, units) = (moment.journal.commits(), moment.disk.unsynced_units());
+            let (commits, units) = (moment.promised.commits(), moment.disk.unsynced_units());
             println!(
                 "  {n}: {} {} with {units} unsynced, {commits} commits",
                 moment.op,

@@ -12,8 +12,10 @@
 mod check;
 mod explore;
 mod hooked;
+mod kept;
 mod lived;
 mod place;
+mod pools;
 mod shrink;
 mod tally;
 
@@ -31,7 +33,7 @@ use place::{Place, Source};
 use tally::Tally;
 
 /// Random lives of a smoke run.
-const SMOKE_LIVES: u64 = 60;
+const SMOKE_LIVES: u64 = 190;
 
 /// The part that crashes databases on a simulated disk.
 #[derive(Debug, Clone, Copy, Default)]
@@ -87,9 +89,8 @@ impl Part for Sim {
     fn replay(&self, _job: &Job<'_>, place: &str) -> std::result::Result<Outcome, String> {
         let place: Place = place.parse()?;
         let script = place.script();
-        println!("{:?}", script.setup);
-        for (n, step) in script.steps.iter().enumerate() {
-            println!("{n}: {step:?}");
+        for line in script.lines() {
+            println!("{line}");
         }
         let mut outcome = Outcome::of(1, "states");
         if let Err(what) = explore::again(&place) {
@@ -101,13 +102,10 @@ impl Part for Sim {
 }
 
 fn violation(broken: Broken) -> Violation {
-    let script = broken.place.script();
-    let steps = script.steps.iter().map(|step| format!("{step:?}"));
-    let begin = format!("create with {:?}", script.setup);
     Violation {
+        operations: broken.place.script().lines(),
         what: broken.what,
         place: broken.place.to_string(),
-        operations: std::iter::once(begin).chain(steps).collect(),
     }
 }
 
@@ -120,8 +118,10 @@ struct Plan {
 
 /// In how many parts the small lives are explored when all is explored.
 const PARTS: u64 = 8;
+/// Of so many random lives one is that of a pool.
+const POOL_EVERY: u64 = 12;
 /// Long lives that are lived for each that is crashed.
-const LONG_LIVES: u64 = 6;
+const LONG_LIVES: u64 = 4;
 
 impl Plan {
     fn of(job: &Job<'_>) -> Plan {
@@ -154,11 +154,8 @@ impl Plan {
             let (at, part) = (number / 2 / self.parts(), number / 2 % self.parts());
             let (mode, named) = (at as usize / NAMED.len(), at as usize % NAMED.len());
             let depth = Depth {
-                inner_every: match self.scale {
-                    Scale::Smoke => 5,
-                    Scale::Soak => 1,
-                },
-                innermost_every: 211,
+                inner_every: 1,
+                innermost_every: 499,
                 random: 2,
                 part: (part as usize, self.parts() as usize),
             };
@@ -171,7 +168,15 @@ impl Plan {
             random: 2,
             part: (0, 1),
         };
-        (Source::Random(self.seed_of(number)), depth)
+        let seed = self.seed_of(number);
+        if number % POOL_EVERY == POOL_EVERY - 1 {
+            let depth = Depth {
+                inner_every: 41,
+                ..depth
+            };
+            return (Source::Pool(seed), depth);
+        }
+        (Source::Random(seed), depth)
     }
 
     fn seed_of(&self, number: u64) -> u64 {

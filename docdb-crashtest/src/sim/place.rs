@@ -6,6 +6,7 @@ use std::str::FromStr;
 use docdb_engine::Durability;
 use docdb_vfs::sim::{CrashPolicy, SectorSize};
 
+use super::pools::{self, PoolStep};
 use crate::life::{MODES, NAMED, Setup, Step, generate};
 use crate::rng::Rng;
 
@@ -13,6 +14,8 @@ use crate::rng::Rng;
 const STEPS: usize = 26;
 /// Steps of one that is not crashed at every operation.
 const STEPS_LONG: usize = 100;
+/// Steps of a pool's life.
+const STEPS_POOL: usize = 14;
 
 /// Where the steps of a life come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +26,8 @@ pub(super) enum Source {
     Random(u64),
     /// A long random one, from this seed.
     Long(u64),
+    /// A random one of a pool, from this seed.
+    Pool(u64),
 }
 
 /// A crash: before which operation of the life, or of the recovery from the crash before it.
@@ -40,9 +45,45 @@ pub(super) struct Place {
 /// What is lived.
 #[derive(Debug, Clone)]
 pub(super) struct Script {
+    /// That of the disk.
     pub(super) seed: u64,
-    pub(super) setup: Setup,
-    pub(super) steps: Vec<Step>,
+    pub(super) steps: Steps,
+}
+
+/// The steps of a life.
+#[derive(Debug, Clone)]
+pub(super) enum Steps {
+    /// Of one database, which is created with these options.
+    One(Setup, Vec<Step>),
+    /// Of a pool.
+    Pool(Vec<PoolStep>),
+}
+
+impl Script {
+    /// How many steps there are.
+    pub(super) fn len(&self) -> usize {
+        match &self.steps {
+            Steps::One(_, steps) => steps.len(),
+            Steps::Pool(steps) => steps.len(),
+        }
+    }
+
+    /// The steps for people, one line each.
+    pub(super) fn lines(&self) -> Vec<String> {
+        match &self.steps {
+            Steps::One(setup, steps) => {
+                let steps = steps.iter().map(|step| format!("{step:?}"));
+                let begin = format!("create with {setup:?}");
+                std::iter::once(begin).chain(steps).collect()
+            }
+            Steps::Pool(steps) => steps.iter().map(|step| format!("{step:?}")).collect(),
+        }
+    }
+}
+
+fn of<T: Clone>(kept: &[usize], steps: &[T]) -> Vec<T> {
+    let steps = kept.iter().filter_map(|n| steps.get(*n).cloned());
+    steps.collect()
 }
 
 impl Place {
@@ -60,10 +101,10 @@ impl Place {
         place
     }
 
-    pub(super) fn mode(&self) -> Durability {
+    fn mode(&self) -> Durability {
         match self.source {
             Source::Named(_, mode) => MODES[mode],
-            Source::Random(seed) | Source::Long(seed) => {
+            Source::Random(seed) | Source::Long(seed) | Source::Pool(seed) => {
                 MODES[(seed % MODES.len() as u64) as usize]
             }
         }
@@ -75,8 +116,11 @@ impl Place {
         match self.source {
             Source::Named(number, at) => Script {
                 seed: (number * MODES.len() + at) as u64,
-                setup: NAMED[number].setup(mode),
-                steps: NAMED[number].steps(mode),
+                steps: Steps::One(NAMED[number].setup(mode), NAMED[number].steps(mode)),
+            },
+            Source::Pool(seed) => Script {
+                seed,
+                steps: Steps::Pool(pools::generate(&mut Rng::fork(seed, 2), STEPS_POOL)),
             },
             Source::Random(seed) | Source::Long(seed) => {
                 let steps = match self.source {
@@ -87,8 +131,7 @@ impl Place {
                 let setup = Setup::draw(&mut rng, mode);
                 Script {
                     seed,
-                    setup,
-                    steps: generate(&mut rng, setup, steps),
+                    steps: Steps::One(setup, generate(&mut rng, setup, steps)),
                 }
             }
         }
@@ -97,8 +140,10 @@ impl Place {
     pub(super) fn script(&self) -> Script {
         let mut script = self.whole();
         if let Some(kept) = &self.kept {
-            let steps = kept.iter().filter_map(|n| script.steps.get(*n).cloned());
-            script.steps = steps.collect();
+            script.steps = match script.steps {
+                Steps::One(setup, steps) => Steps::One(setup, of(kept, &steps)),
+                Steps::Pool(steps) => Steps::Pool(of(kept, &steps)),
+            };
         }
         script
     }
@@ -112,6 +157,7 @@ impl fmt::Display for Place {
             }
             Source::Random(seed) => write!(f, "life/{seed:#x}")?,
             Source::Long(seed) => write!(f, "long/{seed:#x}")?,
+            Source::Pool(seed) => write!(f, "pool/{seed:#x}")?,
         }
         if let Some(kept) = &self.kept {
             let kept: Vec<String> = kept.iter().map(usize::to_string).collect();
@@ -187,6 +233,8 @@ impl FromStr for Place {
             Source::Random(seed()?)
         } else if first == "long" {
             Source::Long(seed()?)
+        } else if first == "pool" {
+            Source::Pool(seed()?)
         } else {
             let named = NAMED.iter().position(|named| named.name == first);
             let mode = MODES.iter().position(|mode| mode.name() == second);
@@ -219,6 +267,7 @@ mod tests {
         let texts = [
             "merge/os",
             "long/0x7/steps=1",
+            "pool/0x9/3:none",
             "life/0x1f/steps=0,3,9/12:none/3:torn=0xabc+512",
             "life/0x0/7:drop=3/0:keep=4/1:subset=0x15/2:kill/3:all/4:random=0x1+4096",
         ];

@@ -14,7 +14,7 @@ pub(super) fn shrink(broken: Broken, depth: Depth) -> Broken {
     let mut best = broken;
     let mut kept: Vec<usize> = match &best.place.kept {
         Some(kept) => kept.clone(),
-        None => (0..best.place.script().steps.len()).collect(),
+        None => (0..best.place.script().len()).collect(),
     };
     let mut size = kept.len().div_ceil(2);
     while size > 0 && began.elapsed() < TIME_MAX {

@@ -69,7 +69,7 @@ impl Tally {
             return;
         }
         self.states.push(key);
-        count(&mut self.by_mode, moment.journal.mode().name());
+        count(&mut self.by_mode, moment.promised.mode());
         count(&mut self.by_depth, &depth.to_string());
         count(&mut self.by_op, moment.op);
         count(&mut self.by_file, moment.file);

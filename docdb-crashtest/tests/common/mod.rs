@@ -30,6 +30,11 @@ pub(crate) fn run(
     let mut job = job(scale, cases);
     job.violations_max = violations_max;
     let outcome = part.run(&job).unwrap();
+    show(&job, &outcome);
+    outcome
+}
+
+pub(crate) fn show(job: &Job<'_>, outcome: &Outcome) {
     println!("{} {}, {:?}", outcome.cases, outcome.unit, job.elapsed());
     for figure in &outcome.figures {
         println!("{} {}", figure.name, figure.value);
@@ -43,10 +48,21 @@ pub(crate) fn run(
             println!("    {line}");
         }
     }
-    outcome
 }
 
 pub(crate) fn figure(outcome: &Outcome, name: &str) -> f64 {
     let found = outcome.figures.iter().find(|figure| figure.name == name);
     found.unwrap().value
+}
+
+/// Runs it at its most thorough, for so many seconds as the environment says.
+pub(crate) fn soak(part: &dyn Part) -> Outcome {
+    let seconds = std::env::var("DOCDB_SECONDS").ok();
+    let seconds = seconds.and_then(|text| text.parse().ok()).unwrap_or(60);
+    let mut job = job(Scale::Soak, None);
+    job.budget.time = Some(std::time::Duration::from_secs(seconds));
+    job.violations_max = 20;
+    let outcome = part.run(&job).unwrap();
+    show(&job, &outcome);
+    outcome
 }
