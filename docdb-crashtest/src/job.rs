@@ -1,7 +1,7 @@
 //! What a part is asked to do.
 
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long a part goes on. Both limits hold; what every run has to do is done in any case.
@@ -40,6 +40,8 @@ pub struct Job<'a> {
     pub threads: usize,
     /// Violations after which it is enough.
     pub violations_max: usize,
+    /// Set from outside when the part should come to an end although its budget is not used up.
+    pub stop: Option<&'a AtomicBool>,
     /// Who wants to know.
     pub progress: &'a dyn Progress,
     began: Instant,
@@ -55,6 +57,7 @@ impl<'a> Job<'a> {
             budget,
             threads: 1,
             violations_max: 1,
+            stop: None,
             progress,
             began: Instant::now(),
             violations: AtomicUsize::new(0),
@@ -71,6 +74,7 @@ impl<'a> Job<'a> {
         self.budget.cases.is_some_and(|most| cases >= most)
             || self.budget.time.is_some_and(|time| self.elapsed() >= time)
             || self.is_broken()
+            || self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed))
     }
 
     /// Whether as many promises were broken as one wants to hear of.

@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
+pub mod bounds;
 mod flip;
+pub mod histories;
 mod io;
 mod job;
 pub mod life;
@@ -12,6 +14,7 @@ mod rng;
 mod sim;
 mod workers;
 
+pub use bounds::Bounds;
 pub use flip::Flip;
 pub use io::Io;
 pub use job::{Budget, Job, Progress, Scale};

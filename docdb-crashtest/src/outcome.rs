@@ -13,6 +13,8 @@ pub struct Outcome {
     pub figures: Vec<Figure>,
     /// What is better seen than read.
     pub charts: Vec<Chart>,
+    /// What has to be said and is no number: what was left out, and why.
+    pub notes: Vec<String>,
     /// Broken promises. None: passed.
     pub violations: Vec<Violation>,
     /// A hash of everything that was done, where the same seed must give the same.

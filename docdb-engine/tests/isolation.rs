@@ -3,16 +3,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-mod common;
-mod histories;
-
 use docdb_engine::DbOptions;
 use docdb_history::{
     Anomaly, DocumentRules, ListHistory, ListRules, Report, RunOptions, Txn, check_documents,
     check_lists, run_threads,
 };
 
-use histories::{Engine, documents, lists, quiet, run, skew};
+use docdb_crashtest::histories::{Engine, documents, lists, quiet, run, skew};
 
 /// Right, and there was something to be wrong about.
 #[track_caller]
@@ -84,13 +81,13 @@ fn threads_show_no_anomaly() {
         txns,
         ..RunOptions::default()
     };
-    let engine = Engine::reopened(&temp.path().join("lists"), &small(), 5_000);
+    let engine = Engine::reopened(&temp.path().join("lists"), &small(), 5_000).unwrap();
     let history: ListHistory = run_threads(&engine, &lists(50), options(20_000), &quiet).unwrap();
     let report = check_lists(&history, ListRules::default());
     assert!(report.is_ok(), "{report}");
     engine.db().close().unwrap();
 
-    let engine = Engine::reopened(&temp.path().join("documents"), &small(), 1_500);
+    let engine = Engine::reopened(&temp.path().join("documents"), &small(), 1_500).unwrap();
     let history: Vec<Txn> = run_threads(&engine, &documents(50), options(4_000), &quiet).unwrap();
     let report = check_documents(&history, DocumentRules::default());
     assert!(report.is_ok(), "{report}");
@@ -118,7 +115,7 @@ fn two_million_lists_show_no_anomaly() {
         }
         std::ops::ControlFlow::Continue(())
     };
-    let engine = Engine::reopened(temp.path(), &small(), 100_000);
+    let engine = Engine::reopened(temp.path(), &small(), 100_000).unwrap();
     let history: ListHistory = run_threads(&engine, &lists(50), options, &tell).unwrap();
     let report = check_lists(&history, ListRules::default());
     eprintln!("{report}");

@@ -16,10 +16,10 @@ use common::damaged;
 use common::explore::{crash_everywhere, crash_everywhere_in_recovery};
 use common::hooked::Hooked;
 use common::kept;
-use common::overwritten::overwrite;
-use common::pressed::press;
 use common::workload::text;
 use common::{check_space, create, dir, disk, dump, open, options, settle};
+use docdb_crashtest::bounds::overwrite;
+use docdb_crashtest::bounds::press;
 
 /// What a reader was shown and a power loss took back, if so.
 fn shown_is_durable() -> Result<(), String> {
@@ -166,14 +166,14 @@ fn written_while_edited() -> Result<(), String> {
 fn budgets_are_kept() -> Result<(), String> {
     let time = std::time::Duration::from_secs(2);
     for (memory, log) in [(4 << 20, 1 << 30), (1 << 30, 4 << 20)] {
-        press(Durability::Os, memory, log, time)?;
+        press(0, Durability::Os, memory, log, time)?;
     }
     Ok(())
 }
 
 /// Overwriting with a rate of compaction that is far too low.
 fn space_is_bounded() -> Result<(), String> {
-    let space = overwrite(64 << 10, std::time::Duration::from_secs(10))?;
+    let space = overwrite(7, 64 << 10, std::time::Duration::from_secs(10))?;
     if space.most > 4.0 {
         return Err(format!("{space:?}"));
     }

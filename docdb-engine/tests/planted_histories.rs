@@ -2,16 +2,13 @@
 #![cfg(all(feature = "planted-bugs", debug_assertions))]
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-mod common;
-mod histories;
-
 use docdb_engine::planted::{Bug, plant};
 use docdb_history::{
     Anomaly, DocumentRules, DocumentShape, DocumentWorkload, ListHistory, ListRules, Report, Txn,
     check_documents, check_lists,
 };
 
-use histories::{Engine, lists, run, run_on, skew};
+use docdb_crashtest::histories::{Engine, lists, run, run_on, skew};
 
 /// One test, as a bug is planted in the whole process.
 #[test]
@@ -71,7 +68,7 @@ fn judge_documents(bug: Bug) -> Report {
 
 /// The engine notices in places that a snapshot is not held, and that is not what is tested.
 fn engine() -> Engine {
-    let mut engine = Engine::simulated();
+    let mut engine = Engine::simulated().unwrap();
     engine.forgives_lost_snapshots = true;
     engine
 }

@@ -2,11 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-mod common;
-
 use std::time::Duration;
 
-use common::pressed::press;
+use docdb_crashtest::bounds::press;
 use docdb_engine::Durability;
 
 const SMALL: u64 = 4 << 20;
@@ -15,7 +13,7 @@ const TIME: Duration = Duration::from_secs(3);
 
 /// The disk takes 10 MiB a second, and the writer could write 38.
 fn check(durability: Durability, memory_bytes_max: u64, wal_bytes_max: u64) {
-    let outcome = press(durability, memory_bytes_max, wal_bytes_max, TIME).unwrap();
+    let outcome = press(0, durability, memory_bytes_max, wal_bytes_max, TIME).unwrap();
     println!("{outcome:?}");
     assert!(outcome.stats.checkpoints > 20 && outcome.stats.delayed > 100);
     // They are slowed to what checkpoints sustain, and no more.
@@ -42,7 +40,7 @@ fn nobody_meets_the_end_of_either_if_each_commit_is_synced() {
 /// Where there is no pressure nobody is delayed.
 #[test]
 fn nobody_is_delayed_while_checkpoints_keep_up() {
-    let outcome = press(Durability::Os, LARGE, LARGE, Duration::from_secs(2)).unwrap();
+    let outcome = press(0, Durability::Os, LARGE, LARGE, Duration::from_secs(2)).unwrap();
     assert_eq!(outcome.stats.delayed, 0, "{outcome:?}");
     assert!(outcome.rate > 30 << 20);
 }

@@ -8,9 +8,17 @@ use docdb_server::{
     Cli, Command, Config, Server, ServerError, init_logging, restore, runtime, stop_on_signals,
 };
 
+#[cfg(feature = "planted-bugs")]
+mod plant;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     init_logging(cli.log);
+    #[cfg(feature = "planted-bugs")]
+    if let Err(message) = plant::from_environment() {
+        let _ = writeln!(std::io::stderr(), "docdb-server: {message}");
+        return ExitCode::from(plant::UNKNOWN);
+    }
     let result = match &cli.command {
         Some(Command::Restore(args)) => restore(args),
         _ => serve(Config::from(cli.serve)),

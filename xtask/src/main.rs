@@ -24,15 +24,16 @@ struct Cli {
 enum Task {
     /// Check what the compiler cannot: layers, file effects, licences, links, pages kept in step
     Tidy(tidy::Options),
-    /// Kill a real server again and again while clients write, and check that it kept every promise
+    /// Try to break a database in every way that we know, and judge what is left
     ///
-    /// Starts docdb-server, lets clients write through its socket, ends it with SIGKILL at random
-    /// moments (some within a checkpoint, some during the start that follows; a few with SIGTERM),
-    /// starts it again and reads everything back: by id, by scan, by count. Every acknowledged write
-    /// must be there with its version, every unanswered commit whole or not at all, and nothing else.
+    /// Parts: sim (losses of power at every operation, on a simulated disk), io (every operation
+    /// fails), flip (every byte is damaged), bounds (writers that are faster than the disk), kill (a real server under load is killed, on the disk of
+    /// --dir), history (transactions judged by checkers of isolation, with kills in between), planted
+    /// (bugs are planted on purpose, and the other parts must catch them).
     ///
-    /// A kill is not a power loss: what the kernel holds survives it. Power loss is simulated in the
-    /// tests of the storage crates, at every single operation on the disk.
+    /// Ends with a table, and for each broken promise the one command that does it again. Without
+    /// arguments it takes a few minutes. A kill is no loss of power: what the kernel holds survives it.
+    /// That is what the simulated disk is for. More: docs/testing.md, "The crash test".
     Crashtest(crashtest::Options),
     /// Measure commits, reads and a mix, beside what the same disk allows in the same run
     Bench(bench::Options),

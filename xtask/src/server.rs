@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fs::{self, File, OpenOptions};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -25,6 +26,14 @@ pub(crate) struct ServerSetup {
     pub(crate) socket: PathBuf,
     /// The server's log, appended to at each start.
     pub(crate) log: PathBuf,
+    /// A command that runs the server's, and becomes it.
+    pub(crate) prefix: Vec<String>,
+    /// Further options of the server.
+    pub(crate) arguments: Vec<String>,
+    /// Further variables of its environment.
+    pub(crate) variables: Vec<(&'static str, String)>,
+    /// Out of reach of a Ctrl-C in the terminal, for who ends it by other means.
+    pub(crate) own_group: bool,
 }
 
 impl ServerSetup {
@@ -38,6 +47,10 @@ impl ServerSetup {
             data_dir: dir.join("data"),
             socket: std::env::temp_dir().join(socket),
             log: dir.join("server.log"),
+            prefix: Vec::new(),
+            arguments: Vec::new(),
+            variables: Vec::new(),
+            own_group: false,
         })
     }
 
@@ -54,16 +67,29 @@ impl ServerSetup {
         })
     }
 
-    fn command(&self, log: File) -> Command {
-        let mut command = Command::new(&self.binary);
+    /// Its command line, with its log going to `log`.
+    pub(crate) fn command(&self, log: File) -> Command {
+        let mut command = match self.prefix.split_first() {
+            Some((first, rest)) => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(&self.binary);
+                command
+            }
+            None => Command::new(&self.binary),
+        };
         command
             .arg("--data-dir")
             .arg(&self.data_dir)
             .arg("--socket")
             .arg(&self.socket)
+            .args(&self.arguments)
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log);
+        if self.own_group {
+            command.process_group(0);
+        }
         command
     }
 
@@ -86,7 +112,7 @@ impl ServerSetup {
     }
 
     /// The last lines of the server's log.
-    fn log_tail(&self) -> String {
+    pub(crate) fn log_tail(&self) -> String {
         let text = fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = text.lines().rev().take(5).collect();
         lines.into_iter().rev().collect::<Vec<_>>().join("\n")
@@ -144,10 +170,30 @@ impl Server {
         Ok(())
     }
 
+    /// SIGTERM, and SIGKILL a moment later; says whether it had ended by then, which must have been a
+    /// clean end.
+    pub(crate) fn kill_in_drain(mut self, after: Duration) -> Result<bool, Box<dyn Error>> {
+        self.terminate()?;
+        std::thread::sleep(after);
+        if let Some(status) = self.child.try_wait()? {
+            return self.clean_end(status).map(|()| true);
+        }
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(false)
+    }
+
+    fn terminate(&self) -> Result<(), Box<dyn Error>> {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        Ok(rustix::process::kill_process(
+            pid,
+            rustix::process::Signal::TERM,
+        )?)
+    }
+
     /// SIGTERM, then waits for the end, which must be a clean one.
     pub(crate) async fn stop(mut self) -> Result<(), Box<dyn Error>> {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+        self.terminate()?;
         let asked = Instant::now();
         while asked.elapsed() < STOP_TIMEOUT {
             if let Some(status) = self.child.try_wait()? {

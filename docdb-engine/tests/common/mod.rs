@@ -11,8 +11,6 @@ pub(crate) mod hooked;
 pub(crate) mod kept;
 pub(crate) mod model;
 pub(crate) mod modes;
-pub(crate) mod overwritten;
-pub(crate) mod pressed;
 pub(crate) mod transactions;
 pub(crate) mod watched;
 pub(crate) mod workload;

@@ -1,17 +1,14 @@
 //! Writers that are faster than checkpoints, on a disk and a clock of their own: data files and runs
 //! are written at a given rate, and while a checkpoint writes, the writer goes on. All on one thread.
 
-use std::io::IoSlice;
-use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use docdb_engine::vfs::sim::SimVfs;
-use docdb_engine::vfs::{DirLock, OpenMode, Result, Vfs, VfsFile};
 use docdb_engine::{Db, DbOptions, DbStats, Durability, ManualDriver, WriteOp};
 use parking_lot::Mutex;
 
+use super::told::{Clocks, Told};
 use super::{dir, disk};
 
 /// How fast data files and runs are written, in bytes a second.
@@ -23,151 +20,9 @@ const DOCUMENTS: u64 = 5_000;
 /// How often somebody looks whether there is maintenance to do.
 const TICK: Duration = Duration::from_millis(5);
 
-/// Two clocks: that of the writer, and that of who takes checkpoints.
-#[derive(Debug, Default)]
-struct Clocks {
-    writer_nanos: AtomicU64,
-    disk_nanos: AtomicU64,
-    is_writing: AtomicBool,
-}
-
-impl Clocks {
-    fn current(&self) -> &AtomicU64 {
-        if self.is_writing.load(Ordering::Relaxed) {
-            &self.writer_nanos
-        } else {
-            &self.disk_nanos
-        }
-    }
-}
-
-type OnWrite = Arc<dyn Fn(u64) + Send + Sync>;
-
-#[derive(Clone)]
-struct Slow {
-    vfs: SimVfs,
-    clocks: Arc<Clocks>,
-    on_write: OnWrite,
-}
-
-impl std::fmt::Debug for Slow {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Slow").finish_non_exhaustive()
-    }
-}
-
-impl Vfs for Slow {
-    fn open(&self, path: &Path, mode: OpenMode) -> Result<Arc<dyn VfsFile>> {
-        let file = self.vfs.open(path, mode)?;
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if !name.starts_with("data-") && !name.starts_with("run-") {
-            return Ok(file);
-        }
-        let on_write = Arc::clone(&self.on_write);
-        Ok(Arc::new(SlowFile { file, on_write }))
-    }
-
-    fn create_dir(&self, path: &Path) -> Result<()> {
-        self.vfs.create_dir(path)
-    }
-
-    fn sync_dir(&self, path: &Path) -> Result<()> {
-        self.vfs.sync_dir(path)
-    }
-
-    fn list(&self, path: &Path) -> Result<Vec<String>> {
-        self.vfs.list(path)
-    }
-
-    fn exists(&self, path: &Path) -> Result<bool> {
-        self.vfs.exists(path)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> Result<()> {
-        self.vfs.rename(from, to)
-    }
-
-    fn remove_file(&self, path: &Path) -> Result<()> {
-        self.vfs.remove_file(path)
-    }
-
-    fn remove_dir(&self, path: &Path) -> Result<()> {
-        self.vfs.remove_dir(path)
-    }
-
-    fn lock_dir(&self, path: &Path) -> Result<Box<dyn DirLock>> {
-        self.vfs.lock_dir(path)
-    }
-
-    fn now(&self) -> Duration {
-        Duration::from_nanos(self.clocks.current().load(Ordering::Relaxed))
-    }
-
-    fn sleep(&self, time: Duration) {
-        let nanos = time.as_nanos() as u64;
-        self.clocks.current().fetch_add(nanos, Ordering::Relaxed);
-    }
-
-    fn fill_random(&self, buf: &mut [u8]) {
-        self.vfs.fill_random(buf);
-    }
-}
-
-struct SlowFile {
-    file: Arc<dyn VfsFile>,
-    on_write: OnWrite,
-}
-
-impl std::fmt::Debug for SlowFile {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.file.fmt(f)
-    }
-}
-
-impl VfsFile for SlowFile {
-    fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<usize> {
-        self.file.read_at(buf, offset)
-    }
-
-    fn read_at_nowait(&self, buf: &mut [u8], offset: u64) -> Result<Option<usize>> {
-        self.file.read_at_nowait(buf, offset)
-    }
-
-    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> Result<()> {
-        self.file.read_exact_at(buf, offset)
-    }
-
-    fn write_all_at(&self, buf: &[u8], offset: u64) -> Result<()> {
-        self.file.write_all_at(buf, offset)?;
-        (self.on_write)(buf.len() as u64);
-        Ok(())
-    }
-
-    fn write_vectored_all_at(&self, bufs: &[IoSlice<'_>], offset: u64) -> Result<()> {
-        self.file.write_vectored_all_at(bufs, offset)?;
-        (self.on_write)(bufs.iter().map(|buf| buf.len() as u64).sum());
-        Ok(())
-    }
-
-    fn sync_data(&self) -> Result<()> {
-        self.file.sync_data()
-    }
-
-    fn len(&self) -> Result<u64> {
-        self.file.len()
-    }
-
-    fn set_len(&self, len: u64) -> Result<()> {
-        self.file.set_len(len)
-    }
-
-    fn allocate(&self, len: u64) -> Result<()> {
-        self.file.allocate(len)
-    }
-}
-
 /// One who writes as fast as it is let, and what must hold after each commit.
 struct Writer {
+    seed: u64,
     db: Mutex<Option<Db>>,
     clocks: Arc<Clocks>,
     written: AtomicU64,
@@ -186,7 +41,7 @@ impl Writer {
         self.clocks.is_writing.store(true, Ordering::Relaxed);
         while self.clocks.writer_nanos.load(Ordering::Relaxed) < nanos && !self.is_wrong() {
             let n = self.written.fetch_add(1, Ordering::Relaxed);
-            let id = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) % DOCUMENTS;
+            let id = (n ^ self.seed).wrapping_mul(0x9e37_79b9_7f4a_7c15) % DOCUMENTS;
             let body = format!("\"{n:0width$}\"", width = BODY_BYTES - 2);
             let op = WriteOp::upsert("_default", id, body.as_bytes());
             // Whoever must not wait asks before.
@@ -225,22 +80,29 @@ impl Writer {
 
 /// How it went.
 #[derive(Debug)]
-pub(crate) struct Outcome {
-    pub(crate) stats: DbStats,
-    pub(crate) commits: u64,
+pub struct Pressed {
+    /// Of the database, before it came to rest.
+    pub stats: DbStats,
+    /// How many there were.
+    pub commits: u64,
     /// Bytes of documents written in a second.
-    pub(crate) rate: u64,
+    pub rate: u64,
     /// What the log takes at the end, when nothing is written any more.
-    pub(crate) wal_bytes_idle: u64,
+    pub wal_bytes_idle: u64,
 }
 
-/// Writes for so long within these budgets; what was found wrong if one was passed or a commit failed.
-pub(crate) fn press(
+/// Writes for so long within these budgets.
+///
+/// # Errors
+///
+/// What was found wrong: a budget was passed, or a commit failed.
+pub fn press(
+    seed: u64,
     durability: Durability,
     memory_bytes_max: u64,
     wal_bytes_max: u64,
     time: Duration,
-) -> std::result::Result<Outcome, String> {
+) -> Result<Pressed, String> {
     let mut options = DbOptions::default();
     options.durability = durability;
     options.memory_bytes_max = memory_bytes_max;
@@ -252,6 +114,7 @@ pub(crate) fn press(
     options.index_shards = 4;
     let clocks = Arc::new(Clocks::default());
     let writer = Arc::new(Writer {
+        seed,
         db: Mutex::new(None),
         clocks: Arc::clone(&clocks),
         written: AtomicU64::new(0),
@@ -260,9 +123,9 @@ pub(crate) fn press(
         wal_bytes_max,
     });
     let beside = Arc::downgrade(&writer);
-    let slow = Slow {
-        vfs: disk(),
-        clocks: Arc::clone(&clocks),
+    let slow = Told {
+        vfs: disk().map_err(|e| e.to_string())?,
+        clocks: Some(Arc::clone(&clocks)),
         on_write: Arc::new(move |bytes| {
             let Some(writer) = beside.upgrade() else {
                 return;
@@ -294,7 +157,7 @@ pub(crate) fn press(
         .fetch_add(60_000_000_000, Ordering::Relaxed);
     while db.maintenance_step().map_err(|e| e.to_string())? {}
     let commits = writer.written.load(Ordering::Relaxed);
-    Ok(Outcome {
+    Ok(Pressed {
         rate: (u128::from(commits * BODY_BYTES as u64) * 1_000_000_000 / u128::from(end)) as u64,
         wal_bytes_idle: db.wal().stats().file_bytes,
         stats: db.stats(),

@@ -9,8 +9,8 @@ use docdb_engine::vfs::sim::SimVfs;
 use docdb_engine::vfs::{OpenMode, Vfs};
 use docdb_engine::{Db, DbOptions, Durability, ManualDriver, WriteOp};
 
-use super::watched::Watched;
-use super::{check_space, dir, disk};
+use super::told::Told;
+use super::{dir, disk};
 
 const DOCUMENTS: u64 = 100_000 / 16;
 const COMMITS_PER_SECOND: u64 = 200_000 / 16;
@@ -19,11 +19,15 @@ const COMMITS_PER_STEP: u64 = COMMITS_PER_SECOND / 40;
 
 /// How many times the live bytes all data files took.
 #[derive(Debug)]
-pub(crate) struct Space {
-    pub(crate) most: f64,
-    pub(crate) settled: f64,
-    pub(crate) checkpoints: u64,
-    pub(crate) runs_most: u64,
+pub struct Space {
+    /// At any write.
+    pub most: f64,
+    /// When nothing was due any more.
+    pub settled: f64,
+    /// How many there were.
+    pub checkpoints: u64,
+    /// Most runs at a time.
+    pub runs_most: u64,
 }
 
 fn data_bytes(vfs: &SimVfs) -> u64 {
@@ -36,7 +40,11 @@ fn data_bytes(vfs: &SimVfs) -> u64 {
 }
 
 /// Overwrites for so long with background work at this rate.
-pub(crate) fn overwrite(bytes_per_second: u64, time: Duration) -> Result<Space, String> {
+///
+/// # Errors
+///
+/// What failed, or takes far too much.
+pub fn overwrite(seed: u64, bytes_per_second: u64, time: Duration) -> Result<Space, String> {
     let mut options = DbOptions::default();
     options.durability = Durability::Os;
     options.index_shards = 4;
@@ -48,14 +56,17 @@ pub(crate) fn overwrite(bytes_per_second: u64, time: Duration) -> Result<Space, 
     options.compact_dead_bytes_max /= 16;
     options.compaction_bytes_per_second = bytes_per_second;
     options.scrub_interval = Duration::ZERO;
-    let vfs = disk();
+    let vfs = disk().map_err(|e| e.to_string())?;
     let most = Arc::new(AtomicU64::new(0));
     let (counted, seen) = (vfs.clone(), Arc::clone(&most));
-    let watched = Watched::new(&vfs, move |_| {
-        seen.fetch_max(data_bytes(&counted), Ordering::Relaxed);
-        true
-    });
-    let db = Db::create(Arc::new(watched), dir(), options, Arc::new(ManualDriver))
+    let told = Told {
+        vfs: vfs.clone(),
+        clocks: None,
+        on_write: Arc::new(move |_| {
+            seen.fetch_max(data_bytes(&counted), Ordering::Relaxed);
+        }),
+    };
+    let db = Db::create(Arc::new(told), dir(), options, Arc::new(ManualDriver))
         .map_err(|e| e.to_string())?;
     let write = |n: u64, id: u64| {
         let body = format!("\"{n:0>298}\"");
@@ -72,7 +83,7 @@ pub(crate) fn overwrite(bytes_per_second: u64, time: Duration) -> Result<Space, 
         most.fetch_max(data_bytes(&vfs), Ordering::Relaxed);
         outcome
     };
-    let mut random = 7_u64;
+    let mut random = seed;
     let mut runs_most = 0;
     for n in 0..time.as_secs() * COMMITS_PER_SECOND {
         random = random
@@ -99,8 +110,14 @@ pub(crate) fn overwrite(bytes_per_second: u64, time: Duration) -> Result<Space, 
             break;
         }
     }
-    check_space(&db)?;
-    assert_eq!(db.maintenance_due(), None);
+    for file in db.space().map_err(|e| e.to_string())? {
+        if file.live_bytes != file.referenced_bytes || file.bytes < file.live_bytes {
+            return Err(format!("the count of live bytes is wrong: {file:?}"));
+        }
+    }
+    if db.maintenance_due().is_some() {
+        return Err("maintenance has no end".to_owned());
+    }
     Ok(Space {
         most: most.load(Ordering::Relaxed) as f64 / live as f64,
         settled: data_bytes(&vfs) as f64 / db.stats().data_live_bytes as f64,

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::time::Instant;
 
 use super::document::Stamp;
 
@@ -85,9 +86,66 @@ pub(super) struct Oracle {
     pub(super) pending: Vec<Attempt>,
     /// No version at or below this one may be given to a new commit.
     pub(super) version_floor: u64,
+    /// Acknowledged since the last judgement, oldest first, if a kill may take some of it back.
+    pub(super) recent: Vec<Commit>,
+    /// Whether that is so.
+    writes_behind: bool,
+}
+
+/// An acknowledged commit that a kill may take back.
+#[derive(Debug)]
+pub(super) struct Commit {
+    pub(super) version: u64,
+    pub(super) acknowledged: Instant,
+    /// What was known of its documents before.
+    pub(super) before: Vec<(Place, Option<Known>)>,
 }
 
 impl Oracle {
+    /// One of a database whose last commits a kill may take back.
+    pub(super) fn writing_behind() -> Oracle {
+        Oracle {
+            writes_behind: true,
+            ..Oracle::default()
+        }
+    }
+
+    /// Whether what was found is not what is known.
+    pub(super) fn differs(known: Option<&Known>, seen: Option<&Seen>) -> bool {
+        let known = known.and_then(|known| Some((known.stamp?, known.version)));
+        match (known, seen) {
+            (None, None) => false,
+            (Some((stamp, version)), Some(seen)) => {
+                seen.stamp != Some(stamp) || seen.version != version
+            }
+            _ => true,
+        }
+    }
+
+    /// The same of one document.
+    pub(super) fn is_wrong(&self, place: &Place, seen: Option<&Seen>) -> bool {
+        Oracle::differs(self.known.get(place), seen)
+    }
+
+    /// The places of the commit whose answer never came, if what was found can be its work; else none.
+    pub(super) fn places_of_pending(&self, seen: &HashMap<Place, Seen>) -> Vec<Place> {
+        let happened = |op: &Attempt| self.has_happened(*op, seen.get(&op.place));
+        if self.pending.iter().all(happened) {
+            return self.pending.iter().map(|op| op.place).collect();
+        }
+        Vec::new()
+    }
+
+    /// Forgets the last commit. Its version stays given.
+    pub(super) fn undo_last(&mut self) {
+        for (place, before) in self.recent.pop().into_iter().flat_map(|c| c.before) {
+            match before {
+                Some(known) => self.known.insert(place, known),
+                None => self.known.remove(&place),
+            };
+        }
+    }
+
     /// A commit was acknowledged. An error says what the answer cannot be.
     pub(super) fn acknowledge(&mut self, ops: &[Attempt], version: u64) -> Result<(), String> {
         if version <= self.version_floor {
@@ -97,6 +155,14 @@ impl Oracle {
             ));
         }
         self.version_floor = version;
+        if self.writes_behind {
+            let before = |op: &Attempt| (op.place, self.known.get(&op.place).copied());
+            self.recent.push(Commit {
+                version,
+                acknowledged: Instant::now(),
+                before: ops.iter().map(before).collect(),
+            });
+        }
         for op in ops {
             self.known.insert(
                 op.place,
@@ -113,6 +179,7 @@ impl Oracle {
     /// once must survive the next crash.
     pub(super) fn judge(&mut self, seen: &HashMap<Place, Seen>) -> Judgement {
         let mut violations = Vec::new();
+        self.recent.clear();
         let pending = std::mem::take(&mut self.pending);
         let happened: Vec<bool> = pending
             .iter()
@@ -162,6 +229,9 @@ impl Oracle {
                 violations.push(format!("{place}: never written, but found {}", shown(seen)));
             }
         }
+        // An assigned id is not written again. Should it come back, it counts as never written.
+        self.known
+            .retain(|place, known| place.collection == Collection::Chosen || known.stamp.is_some());
         Judgement {
             pending_done: commit_happened,
             violations,
@@ -172,7 +242,11 @@ impl Oracle {
         match (op.stamp, seen) {
             (Some(stamp), Some(seen)) => seen.stamp == Some(stamp),
             (Some(_), None) => false,
-            (None, seen) => seen.is_none(),
+            // Only what is there is deleted: without it, the deletion cannot have come after it.
+            (None, seen) => {
+                let known = self.known.get(&op.place);
+                seen.is_none() && known.is_some_and(|known| known.stamp.is_some())
+            }
         }
     }
 }

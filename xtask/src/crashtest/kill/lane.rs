@@ -6,13 +6,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use docdb_client::{Client, Database, ErrorKind, WriteOptions};
 
+use super::databases::{self, Kind};
 use super::document::Stamp;
 use super::journal::Journal;
 use super::oracle::{Attempt, Collection, Oracle, Place, Seen};
+use super::shared::Field;
 use crate::rng::Rng;
 
 /// How many ids each lane writes over and over.
-const IDS_PER_LANE: u64 = 120;
+const IDS_PER_LANE: u64 = 40;
 
 /// The distance between the first ids of two lanes.
 const LANE_STRIDE: u64 = 1_000_000;
@@ -20,8 +22,14 @@ const LANE_STRIDE: u64 = 1_000_000;
 /// Most operations of a batch.
 const BATCH_OPS_MAX: u64 = 16;
 
+/// Documents under assigned ids that a lane keeps before it deletes them again.
+const INSERTED_MAX: usize = 30;
+
+/// A document that is larger than what goes through the log.
+const BULK_FILL_BYTES: u32 = 1_200_000;
+
 /// What a lane did, in operations that were answered as wanted.
-#[derive(Debug, Default, Clone, Copy, serde::Serialize)]
+#[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Counts {
     pub(super) creates: u64,
     pub(super) updates: u64,
@@ -29,6 +37,11 @@ pub(super) struct Counts {
     pub(super) deletes: u64,
     pub(super) inserts: u64,
     pub(super) batches: u64,
+    pub(super) transactions: u64,
+    /// Of money between accounts that all lanes of a database share.
+    pub(super) moves: u64,
+    /// Of a document that all lanes of a database share.
+    pub(super) edits: u64,
     pub(super) reads: u64,
     pub(super) refusals: u64,
     /// Writes whose answer never came.
@@ -45,6 +58,9 @@ impl Counts {
         self.deletes += other.deletes;
         self.inserts += other.inserts;
         self.batches += other.batches;
+        self.transactions += other.transactions;
+        self.moves += other.moves;
+        self.edits += other.edits;
         self.reads += other.reads;
         self.refusals += other.refusals;
         self.unknown += other.unknown;
@@ -53,7 +69,8 @@ impl Counts {
 
     /// Acknowledged commits.
     pub(super) fn commits(&self) -> u64 {
-        self.creates + self.updates + self.upserts + self.deletes + self.inserts + self.batches
+        let single = self.creates + self.updates + self.upserts + self.deletes + self.inserts;
+        single + self.batches + self.transactions + self.moves + self.edits
     }
 }
 
@@ -61,42 +78,74 @@ impl Counts {
 #[derive(Debug)]
 pub(super) struct Lane {
     pub(super) index: u64,
-    pub(super) database: String,
+    pub(super) kind: Kind,
     pub(super) oracle: Oracle,
     /// The insert whose answer, and so whose id, never came.
     pub(super) pending_insert: Option<Stamp>,
+    /// Its own in the document that all share.
+    pub(super) field: Field,
     pub(super) counts: Counts,
     pub(super) violations: Vec<String>,
-    rng: Rng,
+    pub(super) rng: Rng,
     next_sequence: u64,
+    /// The last request that was not answered as wanted.
+    last_error: Option<String>,
+}
+
+/// What the lanes of a round have in common.
+#[derive(Debug, Clone)]
+pub(super) struct Round {
+    /// No further request is to be made.
+    pub(super) stop: Arc<AtomicBool>,
+    /// The server is about to be ended: from now on connections may break and answers be missing.
+    pub(super) ending: Arc<AtomicBool>,
+    pub(super) journal: Journal,
+}
+
+/// What is known of a database that was made just now.
+fn new_oracle(kind: Kind) -> Oracle {
+    match kind.tail {
+        Some(_) => Oracle::writing_behind(),
+        None => Oracle::default(),
+    }
 }
 
 /// Whether a lane goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Next {
+pub(super) enum Next {
     GoOn,
     Stop,
 }
 
 /// What became of a write.
-enum Outcome {
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Outcome {
     Done(u64),
     Refused(ErrorKind, Next),
     Unknown,
 }
 
 impl Lane {
-    pub(super) fn new(index: u64, database: String, seed: u64) -> Lane {
+    pub(super) fn new(index: u64, seed: u64) -> Lane {
+        let kind = databases::of_lane(index);
         Lane {
             index,
-            database,
-            oracle: Oracle::default(),
+            kind,
+            oracle: new_oracle(kind),
             pending_insert: None,
+            field: Field::default(),
             counts: Counts::default(),
             violations: Vec::new(),
             rng: Rng::fork(seed, index + 1),
             next_sequence: 1,
+            last_error: None,
         }
+    }
+
+    /// Its database is another, empty one of the same name.
+    pub(super) fn begin_anew(&mut self) {
+        self.oracle = new_oracle(self.kind);
+        self.field = Field::default();
     }
 
     /// The lane that an id of the chosen ones belongs to.
@@ -105,15 +154,18 @@ impl Lane {
     }
 
     /// Works until it is told to stop, the connection breaks or something is wrong.
-    pub(super) async fn work(
-        mut self,
-        client: Client,
-        stop: Arc<AtomicBool>,
-        journal: Journal,
-    ) -> Lane {
-        let database = client.database(&self.database);
-        while !stop.load(Ordering::Relaxed) && self.violations.is_empty() {
-            if self.step(&database, &journal).await == Next::Stop {
+    pub(super) async fn work(mut self, client: Client, round: Round) -> Lane {
+        let database = client.database(self.kind.name);
+        while !round.stop.load(Ordering::Relaxed) && self.violations.is_empty() {
+            if self.step(&database, &round.journal).await == Next::Stop {
+                // Nobody is told to go away while the server is in good health.
+                if !round.ending.load(Ordering::SeqCst) && self.violations.is_empty() {
+                    let what =
+                        "no answer, or a connection that broke, while the server was to serve";
+                    let last = self.last_error.take().unwrap_or_default();
+                    self.violations
+                        .push(format!("lane {}: {what}: {last}", self.index));
+                }
                 break;
             }
         }
@@ -124,16 +176,20 @@ impl Lane {
         match self.rng.below(100) {
             0..8 => self.read_own(database).await,
             8..12 => self.refused(database).await,
-            12..20 => self.insert(database, journal).await,
-            20..32 => self.batch(database, journal).await,
+            12..19 => self.insert(database, journal).await,
+            19..30 => self.batch(database, journal).await,
+            30..38 => self.transaction(database, journal).await,
+            38..42 => self.move_money(database).await,
+            42..46 => self.edit_shared(database).await,
             _ => self.single(database, journal).await,
         }
     }
 
-    fn stamp(&mut self) -> Stamp {
-        let fill_bytes = match self.rng.below(100) {
-            0 => self.rng.below(100_000),
-            1..10 => self.rng.below(8_000),
+    pub(super) fn stamp(&mut self) -> Stamp {
+        let fill_bytes = match self.rng.below(1000) {
+            0 => u64::from(BULK_FILL_BYTES),
+            1..8 => self.rng.below(100_000),
+            8..100 => self.rng.below(8_000),
             _ => self.rng.below(600),
         };
         let sequence = self.next_sequence;
@@ -145,7 +201,7 @@ impl Lane {
         }
     }
 
-    fn any_place(&mut self) -> Place {
+    pub(super) fn any_place(&mut self) -> Place {
         let id = self.index * LANE_STRIDE + self.rng.below(IDS_PER_LANE);
         Place {
             collection: Collection::Chosen,
@@ -153,25 +209,38 @@ impl Lane {
         }
     }
 
-    fn is_there(&self, place: Place) -> bool {
+    pub(super) fn is_there(&self, place: Place) -> bool {
         self.oracle
             .known
             .get(&place)
             .is_some_and(|known| known.stamp.is_some())
     }
 
+    /// A document under an assigned id, if there are so many that one has to go.
+    fn surplus(&mut self) -> Option<Place> {
+        let from = Place {
+            collection: Collection::Assigned,
+            id: 0,
+        };
+        let there = self.oracle.known.range(from..);
+        let mut there = there.filter(|(_, known)| known.stamp.is_some());
+        let oldest = there.next().map(|(place, _)| *place);
+        oldest.filter(|_| there.count() >= INSERTED_MAX)
+    }
+
     async fn single(&mut self, database: &Database, journal: &Journal) -> Next {
-        let place = self.any_place();
+        let place = self.surplus().unwrap_or_else(|| self.any_place());
         let there = self.is_there(place);
         let collection = database.raw_collection(place.collection.name());
-        let deletes = there && self.rng.chance(20);
+        let is_surplus = place.collection == Collection::Assigned;
+        let deletes = there && (is_surplus || self.rng.chance(20));
         let attempt = Attempt {
             place,
             stamp: (!deletes).then(|| self.stamp()),
         };
         let document = attempt.stamp.map(Stamp::document).unwrap_or_default();
         let upserts = self.rng.chance(25);
-        journal.attempt(&self.database, self.index, &[attempt]);
+        journal.attempt(self.kind.name, self.index, &[attempt]);
         let result = match (deletes, upserts, there) {
             (true, ..) => collection.delete(place.id).await,
             (_, true, _) => collection.upsert(place.id, document).await,
@@ -216,7 +285,7 @@ impl Lane {
             };
             attempts.push(attempt);
         }
-        journal.attempt(&self.database, self.index, &attempts);
+        journal.attempt(self.kind.name, self.index, &attempts);
         let result = batch.commit().await;
         let outcome = match result {
             Ok(written) => {
@@ -235,7 +304,7 @@ impl Lane {
 
     async fn insert(&mut self, database: &Database, journal: &Journal) -> Next {
         let stamp = self.stamp();
-        journal.insert(&self.database, self.index, stamp);
+        journal.insert(self.kind.name, self.index, stamp);
         let collection = database.raw_collection(Collection::Assigned.name());
         match collection.insert(stamp.document()).await {
             Ok(written) => {
@@ -350,11 +419,12 @@ impl Lane {
         }
     }
 
-    fn outcome(&mut self, result: Result<u64, docdb_client::Error>) -> Outcome {
+    pub(super) fn outcome(&mut self, result: Result<u64, docdb_client::Error>) -> Outcome {
         let error = match result {
             Ok(version) => return Outcome::Done(version),
             Err(error) => error,
         };
+        self.last_error = Some(error.to_string());
         match error.kind() {
             ErrorKind::OutcomeUnknown => Outcome::Unknown,
             ErrorKind::Closed => Outcome::Refused(ErrorKind::Closed, Next::Stop),
@@ -371,10 +441,15 @@ impl Lane {
         }
     }
 
-    fn settle(&mut self, outcome: Outcome, attempts: Vec<Attempt>, journal: &Journal) -> Next {
+    pub(super) fn settle(
+        &mut self,
+        outcome: Outcome,
+        attempts: Vec<Attempt>,
+        journal: &Journal,
+    ) -> Next {
         match outcome {
             Outcome::Done(version) => {
-                journal.acknowledged(&self.database, self.index, &attempts, version);
+                journal.acknowledged(self.kind.name, self.index, &attempts, version);
                 if let Err(violation) = self.oracle.acknowledge(&attempts, version) {
                     self.violations
                         .push(format!("lane {}: {violation}", self.index));
@@ -382,7 +457,7 @@ impl Lane {
                 Next::GoOn
             }
             Outcome::Refused(kind, next) => {
-                journal.refused(&self.database, self.index, kind);
+                journal.refused(self.kind.name, self.index, kind);
                 next
             }
             Outcome::Unknown => {

@@ -1,16 +1,15 @@
 //! The engine as a source of transactions for `docdb-history`.
 
-#![allow(dead_code, reason = "every test file uses its own part of this")]
-#![allow(clippy::unwrap_used, reason = "a helper of a test may fail the test")]
-
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use docdb_engine::vfs::sim::{CrashPolicy, SectorSize, SimVfs};
+use docdb_engine::vfs::{RealVfs, Vfs};
 use docdb_engine::{
-    Db, DbOptions, Document, Error, ErrorKind, Isolation, ScanRequest, TRANSACTION_TIMEOUT_MAX,
-    Txn, TxnOptions, WriteOp,
+    Db, DbOptions, Document, Error, ErrorKind, Isolation, ManualDriver, ScanRequest,
+    TRANSACTION_TIMEOUT_MAX, Txn, TxnOptions, WriteOp,
 };
 use docdb_history::{
     Direction, DocumentShape, DocumentWorkload, Failure, History, Level, ListShape, ListWorkload,
@@ -20,66 +19,105 @@ use docdb_history::{
 
 use parking_lot::RwLock;
 
-use crate::common;
-
+/// Where the database is on the simulated disk.
+const DIR: &str = "/data/db";
+/// Maintenance that goes on for so many steps has no end.
+const UPKEEP_STEPS_MAX: usize = 1_000;
 const C: &str = "_default";
 /// Lists lie behind all documents.
 const LISTS: u64 = 1 << 40;
+/// Transactions of a run on a simulated disk.
+pub const TXNS: u64 = 1_500;
 /// Between so many transactions there is a checkpoint, and all the maintenance that is due.
 const UPKEEP_EVERY: u64 = 50;
 
 /// How a database ends and begins anew while transactions are under way.
+#[derive(Debug)]
 enum Restart {
     Never,
     /// The power fails, now and then; any subset of what was not synced is left.
     PowerLoss(SimVfs),
     /// It is closed and opened.
     Reopen(PathBuf, Box<DbOptions>),
+    /// The same, and nobody flushes but those who wait.
+    ReopenByHand(PathBuf),
 }
 
 /// A database from one opening to the next.
+#[derive(Debug)]
 struct Life {
     db: Db,
     number: u64,
     restart: Restart,
 }
 
-pub(crate) struct Engine {
+/// A database in this process as a source of transactions.
+#[derive(Debug)]
+pub struct Engine {
     life: RwLock<Life>,
     begun: AtomicU64,
     upkeep: bool,
     /// Between so many transactions it begins anew.
     restart_every: u64,
     /// A transaction may be told that its snapshot is gone.
-    pub(crate) forgives_lost_snapshots: bool,
+    pub forgives_lost_snapshots: bool,
 }
 
 impl Engine {
     /// On a simulated disk, whose power fails now and then. Nothing happens beside the calls, so one
     /// seed gives one run.
-    pub(crate) fn simulated() -> Engine {
-        let disk = common::disk();
-        let db = common::create(&disk).unwrap();
-        Engine {
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be made.
+    pub fn simulated() -> Result<Engine, Error> {
+        let disk = SimVfs::new(7);
+        disk.create_dir(Path::new("/data"))?;
+        disk.sync_dir(Path::new("/"))?;
+        let vfs = Arc::new(disk.clone());
+        let db = Db::create(vfs, Path::new(DIR), small(), Arc::new(ManualDriver))?;
+        Ok(Engine {
             upkeep: true,
             restart_every: 190,
             ..Engine::new(db, Restart::PowerLoss(disk))
-        }
+        })
     }
 
     /// On a database that looks after itself.
-    pub(crate) fn of(db: Db) -> Engine {
+    pub fn of(db: Db) -> Engine {
         Engine::new(db, Restart::Never)
     }
 
     /// The same, closed and opened again between so many transactions.
-    pub(crate) fn reopened(dir: &Path, options: &DbOptions, every: u64) -> Engine {
-        let db = Db::open_with(dir, options.clone()).unwrap();
+    ///
+    /// # Errors
+    ///
+    /// It cannot be opened.
+    pub fn reopened(dir: &Path, options: &DbOptions, every: u64) -> Result<Engine, Error> {
+        let db = Db::open_with(dir, options.clone())?;
         let restart = Restart::Reopen(dir.to_owned(), Box::new(options.clone()));
-        Engine {
+        Ok(Engine {
             restart_every: every,
             ..Engine::new(db, restart)
-        }
+        })
+    }
+
+    /// A new one on the real disk in `dir`, which is there, that has no threads of its own: whoever
+    /// waits for a commit flushes it, or is woken by who does. Closed and opened again between so many
+    /// transactions, with upkeep in between.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be made.
+    pub fn by_hand(dir: &Path, every: u64) -> Result<Engine, Error> {
+        let dir = dir.join("db");
+        let driver = Arc::new(ManualDriver);
+        let db = Db::create(Arc::new(RealVfs::new()), &dir, small(), driver)?;
+        Ok(Engine {
+            upkeep: true,
+            restart_every: every,
+            ..Engine::new(db, Restart::ReopenByHand(dir))
+        })
     }
 
     fn new(db: Db, restart: Restart) -> Engine {
@@ -96,7 +134,8 @@ impl Engine {
         }
     }
 
-    pub(crate) fn db(&self) -> Db {
+    /// The database as it is now.
+    pub fn db(&self) -> Db {
         self.life.read().db.clone()
     }
 
@@ -110,7 +149,13 @@ impl Engine {
                     seed: begun,
                     sector: SectorSize::Bytes512,
                 });
-                (common::open(disk)?, Restart::PowerLoss(disk.clone()))
+                let vfs = Arc::new(disk.clone());
+                let db = Db::open_manual(vfs, Path::new(DIR), small(), Arc::new(ManualDriver))?;
+                (db, Restart::PowerLoss(disk.clone()))
+            }
+            Restart::ReopenByHand(dir) => {
+                life.db.close()?;
+                (open_by_hand(dir)?, Restart::ReopenByHand(dir.clone()))
             }
             Restart::Reopen(dir, options) => {
                 life.db.close()?;
@@ -125,6 +170,14 @@ impl Engine {
             restart,
         };
         Ok(())
+    }
+
+    /// What an error of upkeep in this life means: nothing if others have ended the life meanwhile.
+    fn failure_of_upkeep(&self, life: u64, error: &Error) -> Failure {
+        if self.life.read().number == life {
+            return Failure::Broken(format!("{error:?}"));
+        }
+        Failure::Aborted
     }
 
     /// What an error of a transaction of this life means.
@@ -225,8 +278,9 @@ impl Session for Transaction<'_> {
         };
         self.life = life;
         if self.engine.upkeep && begun % UPKEEP_EVERY == UPKEEP_EVERY - 1 {
-            db.checkpoint().map_err(broken)?;
-            common::settle(&db).map_err(broken)?;
+            db.checkpoint()
+                .and_then(|_| settle(&db))
+                .map_err(|error| self.engine.failure_of_upkeep(life, &error))?;
         }
         let mut options = TxnOptions::default().with_timeout(TRANSACTION_TIMEOUT_MAX);
         if level == Level::Serializable {
@@ -243,7 +297,7 @@ impl Session for Transaction<'_> {
     fn append(&mut self, key: u64, value: u64) -> Result<(), Failure> {
         let mut list = self.read(key)?;
         list.push(value);
-        self.write(LISTS + key, &serde_json::to_string(&list).unwrap())
+        self.write(LISTS + key, &serde_json::Value::from(list).to_string())
     }
 
     fn read(&mut self, key: u64) -> Result<Vec<u64>, Failure> {
@@ -318,45 +372,96 @@ impl Session for Transaction<'_> {
     }
 }
 
-pub(crate) fn quiet(_: Progress) -> ControlFlow<()> {
+/// Tells nobody how far a run has got.
+pub fn quiet(_: Progress) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 
-/// Runs a workload on a new simulated disk, with upkeep in between.
-pub(crate) fn run<H: History>(seed: u64, workload: &dyn Workload) -> Result<H, RunError> {
-    run_on(&Engine::simulated(), seed, workload)
+/// Runs a workload on a new simulated disk, with upkeep and losses of power in between.
+///
+/// # Errors
+///
+/// What must not happen did.
+pub fn run<H: History>(seed: u64, workload: &dyn Workload) -> Result<H, RunError> {
+    let engine = Engine::simulated().map_err(|error| RunError {
+        process: 0,
+        what: error.to_string(),
+    })?;
+    run_on(&engine, seed, workload)
 }
 
-pub(crate) fn run_on<H: History>(
+/// Runs a workload on this database, call by call in an order that follows from the seed.
+///
+/// # Errors
+///
+/// What must not happen did.
+pub fn run_on<H: History>(
     engine: &Engine,
     seed: u64,
     workload: &dyn Workload,
 ) -> Result<H, RunError> {
     let options = RunOptions {
         seed,
-        txns: 1_500,
+        txns: TXNS,
         ..RunOptions::default()
     };
     run_interleaved(engine, workload, options, &quiet)
 }
 
-pub(crate) fn lists(serializable_percent: u32) -> ListWorkload {
+/// Transactions that are appended to lists, so many of them serializable.
+pub fn lists(serializable_percent: u32) -> ListWorkload {
     ListWorkload::new(ListShape {
         serializable_percent,
         ..ListShape::default()
     })
 }
 
-pub(crate) fn documents(serializable_percent: u32) -> DocumentWorkload {
+/// Transactions that read, scan, write and delete documents, so many of them serializable.
+pub fn documents(serializable_percent: u32) -> DocumentWorkload {
     DocumentWorkload::new(DocumentShape {
         serializable_percent,
         ..DocumentShape::default()
     })
 }
 
-pub(crate) fn skew(serializable_percent: u32) -> SkewWorkload {
+/// Transactions that invite write skew, so many of them serializable.
+pub fn skew(serializable_percent: u32) -> SkewWorkload {
     SkewWorkload::new(SkewShape {
         serializable_percent,
         ..SkewShape::default()
     })
+}
+
+fn open_by_hand(dir: &Path) -> Result<Db, Error> {
+    Db::open_manual(
+        Arc::new(RealVfs::new()),
+        dir,
+        small(),
+        Arc::new(ManualDriver),
+    )
+}
+
+/// Everything small, so that a short workload rotates segments, fills data files and merges runs.
+fn small() -> DbOptions {
+    let mut options = DbOptions::default();
+    options.segment_bytes_min = 16 << 10;
+    options.segment_bytes_max = 64 << 10;
+    options.keep_segments = 0;
+    options.index_shards = 4;
+    options.runs_max = 2;
+    options.data_file_bytes_max = 8 << 10;
+    options.bulk_bytes_min = 4 << 10;
+    options.compact_slice_bytes = 4 << 10;
+    options.compaction_bytes_per_second = u64::MAX;
+    options
+}
+
+/// Does all the maintenance that is due now.
+fn settle(db: &Db) -> Result<(), Error> {
+    for _ in 0..UPKEEP_STEPS_MAX {
+        if !db.maintenance_step()? {
+            return Ok(());
+        }
+    }
+    Err(Error::new(ErrorKind::Internal, "maintenance has no end"))
 }
