@@ -243,6 +243,30 @@ fn single_units_give_distinct_disks() {
 }
 
 #[test]
+fn subsets_are_chosen_by_bits() {
+    let (vfs, file) = with_durable(&[0; 12_288]);
+    for page in 0..3 {
+        file.write_all_at(&[page as u8 + 1; 4096], page * 4096)
+            .unwrap();
+    }
+    let hash = |policy| vfs.fork_crash(&policy).image_hash();
+    let subsets: BTreeSet<u64> = (0..8).map(|bits| hash(CrashPolicy::Subset(bits))).collect();
+    assert_eq!(subsets.len(), 8);
+    assert_eq!(
+        hash(CrashPolicy::Subset(0b010)),
+        hash(CrashPolicy::KeepOne(1))
+    );
+    assert_eq!(
+        hash(CrashPolicy::Subset(0b101)),
+        hash(CrashPolicy::DropOne(1))
+    );
+    assert_eq!(
+        hash(CrashPolicy::Subset(u64::MAX)),
+        hash(CrashPolicy::KeepAll)
+    );
+}
+
+#[test]
 fn what_survived_is_durable() {
     let (vfs, file) = with_durable(b"old");
     file.write_all_at(b"new", 0).unwrap();
