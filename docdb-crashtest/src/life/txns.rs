@@ -1,6 +1,7 @@
 //! Transactions that are open, and what each has seen and done.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,8 +32,8 @@ impl Txns {
         now: Duration,
     ) -> Result<(), Stop> {
         if let TxnStep::Begin { serializable } = step {
-            if !self.0.contains_key(&place) {
-                self.0.insert(place, begin(session, *serializable)?);
+            if let Entry::Vacant(free) = self.0.entry(place) {
+                free.insert(begin(session, *serializable)?);
             }
             return Ok(());
         }
