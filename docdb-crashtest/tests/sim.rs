@@ -36,7 +36,7 @@ fn a_place_is_done_again() {
     let job = Job::new(1, Scale::Smoke, Budget::default(), &Quiet);
     for place in [
         "merge/os/60:none",
-        "life/0x5/9:all/3:none",
+        "life/0x5/60:all/3:none",
         "pool/0x3/40:kill",
         "long/0x2",
     ] {
@@ -44,4 +44,5 @@ fn a_place_is_done_again() {
         assert_eq!((outcome.cases, outcome.violations.len()), (1, 0), "{place}");
     }
     assert!(Sim.replay(&job, "life/1/nothing").is_err());
+    assert!(Sim.replay(&job, "life/1/1000000:none").is_err());
 }

@@ -455,7 +455,14 @@ impl Life {
         let seen = look(&db, Care::WithSpace).map_err(Stop::Wrong)?;
         let before = self.journal.lock().clone();
         before.judge(seen.print, loss).map_err(Stop::Wrong)?;
-        let fitting: Vec<usize> = before.fitting(seen.print, loss).collect();
+        // A state may have come back later; the version tells which of them it is.
+        let visible = db.visible_version();
+        let is_there = |number: &usize| {
+            let commit = before.commit(*number);
+            commit.is_some_and(|commit| commit.version <= visible)
+        };
+        let fitting = before.fitting(seen.print, loss).filter(is_there);
+        let fitting: Vec<usize> = fitting.collect();
         let (commits, asked) = super::txns::which(&db, &before, &fitting)?;
         let mut journal = self.journal.lock();
         journal.recovered(commits);

@@ -230,15 +230,16 @@ fn guarded(image: &SimVfs, moment: &Moment, loss: Loss) -> Result<Checked, Strin
         .unwrap_or_else(|panic| Err(panic_text(&*panic)))
 }
 
-/// Does the crashes of a place again, and says what is wrong with the last state.
-pub(super) fn again(place: &Place) -> Result<(), String> {
+/// Does the crashes of a place again. Returns what is wrong with the last state, if anything.
+///
+/// # Errors
+/// There is no such operation.
+pub(super) fn again(place: &Place) -> Result<Option<String>, String> {
     let script = place.script();
     let lived = live(&script, true).map_err(|e| e.to_string())?;
     if place.crashes.is_empty() {
-        return match lived.wrong {
-            Some((step, what)) => Err(format!("at step {step}: {what}")),
-            None => Ok(()),
-        };
+        let wrong = lived.wrong;
+        return Ok(wrong.map(|(step, what)| format!("at step {step}: {what}")));
     }
     let mut moments = lived.moments;
     let mut before = None;
@@ -261,9 +262,9 @@ pub(super) fn again(place: &Place) -> Result<(), String> {
         before = Some(loss);
         let image = moment.disk.fork_crash(policy);
         if n + 1 == place.crashes.len() {
-            return guarded(&image, moment, loss).map(drop);
+            return Ok(guarded(&image, moment, loss).err());
         }
         moments = recovery(&image, moment);
     }
-    Ok(())
+    Ok(None)
 }
