@@ -8,8 +8,8 @@ mod common;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use common::workload::text;
 use common::offline::{bulk, closed, damaged, keeping, killed};
+use common::workload::text;
 use common::{dir, open_with, options};
 use docdb_engine::offline::{self, CheckOptions, CheckReport, Finding, Observer, Severity};
 use docdb_engine::vfs::sim::SimVfs;
@@ -132,7 +132,9 @@ fn what_is_damaged_is_named() {
         let contents = vfs.read_file(&path).unwrap();
         let mut windows = contents.windows(body.len());
         let is_data = path.extension().is_some_and(|e| e == "dat");
-        let at = windows.position(|w| w == body.as_bytes()).filter(|_| is_data)?;
+        let at = windows
+            .position(|w| w == body.as_bytes())
+            .filter(|_| is_data)?;
         Some((path, at as u64))
     });
     let places: Vec<_> = places.collect();

@@ -322,13 +322,7 @@ impl Surveyor for LogCheck<'_> {
     }
 
     fn found(&mut self, finding: LogFinding) {
-        let make = if finding.is_damage {
-            Finding::damage
-        } else {
-            Finding::note
-        };
-        self.findings
-            .tell(make(&finding.path, Some(finding.offset), finding.what));
+        self.findings.tell(finding.into());
     }
 }
 
