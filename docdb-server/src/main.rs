@@ -5,18 +5,21 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use docdb_server::{
-    Cli, Command, Config, Server, ServerError, init_logging, restore, runtime, stop_on_signals,
+    Cli, Command, Config, Server, ServerError, init_logging, offline, restore, runtime,
+    stop_on_signals,
 };
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     init_logging(cli.log);
-    let result = match &cli.command {
-        Some(Command::Restore(args)) => restore(args),
-        _ => serve(Config::from(cli.serve)),
+    let config = Config::from(cli.serve);
+    let done = match cli.command {
+        None | Some(Command::Serve) => serve(config).map(|()| 0),
+        Some(Command::Restore(args)) => restore(&args).map(|()| 0),
+        Some(command) => offline::run(&command, &config).map_err(ServerError::from),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
+    match done {
+        Ok(code) => ExitCode::from(code),
         Err(error) => {
             // There is nobody to tell that stderr is gone.
             let _ = writeln!(std::io::stderr(), "docdb-server: {error}");
