@@ -8,7 +8,7 @@ mod common;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use common::offline::{bulk, closed, damaged, keeping, killed};
+use common::offline::{Life, bulk, closed, damaged, keeping, killed};
 use common::workload::text;
 use common::{dir, open_with, options};
 use docdb_engine::offline::{self, CheckOptions, CheckReport, Finding, Observer, Severity};
@@ -105,28 +105,28 @@ fn flip_all(vfs: &SimVfs, stride: u64) {
 
 #[test]
 fn every_byte_of_a_closed_database() {
-    flip_all(&closed().0, 97);
+    flip_all(&closed().vfs, 97);
 }
 
 #[test]
 fn every_byte_of_a_killed_database() {
-    flip_all(&killed().0, 97);
+    flip_all(&killed().vfs, 97);
 }
 
 #[test]
 fn every_byte_of_a_database_with_large_commits() {
-    flip_all(&bulk().0, 197);
+    flip_all(&bulk().vfs, 197);
 }
 
 #[test]
 fn every_byte_of_a_database_with_earlier_checkpoints() {
-    flip_all(&keeping().0, 397);
+    flip_all(&keeping().vfs, 397);
 }
 
 /// Damage names the place and the document.
 #[test]
 fn what_is_damaged_is_named() {
-    let (vfs, _) = closed();
+    let vfs = closed().vfs;
     let body = text(1, 9_000);
     let places = vfs.files().into_iter().filter_map(|path| {
         let contents = vfs.read_file(&path).unwrap();
@@ -154,7 +154,7 @@ fn what_is_damaged_is_named() {
 
 #[test]
 fn files_that_are_gone_or_cut_are_named() {
-    for (vfs, _) in [closed(), killed(), bulk(), keeping()] {
+    for Life { vfs, .. } in [closed(), killed(), bulk(), keeping()] {
         for path in vfs.files() {
             let name = path.file_name().unwrap().to_str().unwrap().to_owned();
             if name.ends_with(".tmp") || !path.starts_with(dir()) {
@@ -197,7 +197,7 @@ fn files_that_are_gone_or_cut_are_named() {
 /// What a crash leaves is no damage.
 #[test]
 fn leftovers_and_torn_tails_are_notes() {
-    let (vfs, _) = closed();
+    let vfs = closed().vfs;
     for name in [
         "MANIFEST.tmp",
         "data-00000099.dat",
@@ -212,7 +212,7 @@ fn leftovers_and_torn_tails_are_notes() {
 
 #[test]
 fn a_database_in_use_is_refused() {
-    let (vfs, _) = closed();
+    let vfs = closed().vfs;
     let db = open_with(&vfs, options()).unwrap();
     assert_eq!(check(&vfs, 1).unwrap_err().kind(), ErrorKind::InUse);
     db.close().unwrap();

@@ -1,14 +1,35 @@
-//! Small databases that are not open, and what each holds.
+//! Small databases that are not open, and what each held after every commit.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use docdb_engine::WriteOp;
 use docdb_engine::vfs::sim::{CrashPolicy, SimVfs};
 
 use super::kept::{self, round};
 use super::model::State;
 use super::workload::{Promise, Run, delete, insert, put, text};
 use super::{create, create_with, disk, dump};
+
+/// A disk, and by version what the database on it held.
+pub(crate) struct Life {
+    pub(crate) vfs: SimVfs,
+    pub(crate) states: BTreeMap<u64, State>,
+}
+
+impl Life {
+    fn of(vfs: SimVfs, promise: &Promise) -> Life {
+        // Every commit got the next number.
+        let states = promise.states.iter().map(State::visible);
+        let states: BTreeMap<u64, State> = (0..).zip(states).collect();
+        assert_eq!(states.last_key_value().unwrap().0, &promise.version);
+        Life { vfs, states }
+    }
+
+    /// What it holds.
+    pub(crate) fn last(&self) -> &State {
+        self.states.last_key_value().unwrap().1
+    }
+}
 
 fn run<'a>(vfs: &SimVfs, promise: &'a mut Promise) -> Run<'a> {
     promise.created = true;
@@ -19,7 +40,7 @@ fn run<'a>(vfs: &SimVfs, promise: &'a mut Promise) -> Run<'a> {
 }
 
 /// Closed, with two runs and two data files, a deletion in the newer run.
-pub(crate) fn closed() -> (SimVfs, State) {
+pub(crate) fn closed() -> Life {
     let vfs = disk();
     let mut promise = Promise::default();
     let mut run = run(&vfs, &mut promise);
@@ -35,11 +56,11 @@ pub(crate) fn closed() -> (SimVfs, State) {
     run.commits(&[vec![put("_default", 2, "[]"), put("a", 30, "{}")]])
         .unwrap();
     run.db.close().unwrap();
-    (vfs, promise.last().visible())
+    Life::of(vfs, &promise)
 }
 
 /// Killed instead of closed, so that the log is needed.
-pub(crate) fn killed() -> (SimVfs, State) {
+pub(crate) fn killed() -> Life {
     let vfs = disk();
     let mut promise = Promise::default();
     let mut run = run(&vfs, &mut promise);
@@ -56,39 +77,40 @@ pub(crate) fn killed() -> (SimVfs, State) {
     run.commits(&[vec![put("_default", 3, "3")]]).unwrap();
     drop(run);
     let vfs = vfs.fork_crash(&CrashPolicy::KeepAll);
-    (vfs, promise.last().visible())
+    Life::of(vfs, &promise)
 }
 
 /// Killed behind large commits, whose documents are in a data file that no manifest names.
-pub(crate) fn bulk() -> (SimVfs, State) {
+pub(crate) fn bulk() -> Life {
     let vfs = disk();
-    let db = create(&vfs).unwrap();
-    let write = |ops: &[WriteOp<'_>]| db.submit(ops).wait().map(|_| ()).unwrap();
-    let large = text(1, 5_000);
-    write(&[
-        WriteOp::upsert("_default", 1, b"1"),
-        WriteOp::upsert("_default", 2, b"2"),
-    ]);
-    db.checkpoint().unwrap();
-    write(&[WriteOp::upsert("_default", 1, large.as_bytes())]);
-    write(&[WriteOp::upsert("_default", 5, text(2, 6_000).as_bytes())]);
-    write(&[WriteOp::delete("_default", 2)]);
-    write(&[WriteOp::upsert("_default", 6, b"6")]);
-    let state = dump(&db).unwrap();
-    (vfs.fork_crash(&CrashPolicy::KeepAll), state)
+    let mut promise = Promise::default();
+    let mut run = run(&vfs, &mut promise);
+    run.commits(&[vec![put("_default", 1, "1"), put("_default", 2, "2")]])
+        .unwrap();
+    run.db.checkpoint().unwrap();
+    run.commits(&[
+        vec![put("_default", 1, &text(1, 5_000))],
+        vec![put("_default", 5, &text(2, 6_000))],
+    ])
+    .unwrap();
+    run.commits(&[vec![delete("_default", 2)]]).unwrap();
+    run.commits(&[vec![put("_default", 6, "6")]]).unwrap();
+    drop(run);
+    let vfs = vfs.fork_crash(&CrashPolicy::KeepAll);
+    Life::of(vfs, &promise)
 }
 
 /// Closed, with earlier checkpoints that are kept.
-pub(crate) fn keeping() -> (SimVfs, State) {
+pub(crate) fn keeping() -> Life {
     let vfs = disk();
     let db = create_with(&vfs, kept::keeping(3)).unwrap();
     let mut shown = kept::Shown::default();
     for n in 0..4 {
         round(&db, n, &mut shown).unwrap();
     }
-    let state = dump(&db).unwrap();
+    shown.insert(db.visible_version(), dump(&db).unwrap());
     db.close().unwrap();
-    (vfs, state)
+    Life { vfs, states: shown }
 }
 
 /// The same disk with other contents of a file.
