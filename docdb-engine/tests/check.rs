@@ -27,11 +27,18 @@ impl Observer for Findings {
 }
 
 fn check(vfs: &SimVfs, threads: usize) -> Result<(CheckReport, Vec<Finding>)> {
+    check_with(vfs, |options| options.threads = threads)
+}
+
+fn check_with(
+    vfs: &SimVfs,
+    set: impl Fn(&mut CheckOptions),
+) -> Result<(CheckReport, Vec<Finding>)> {
     let before = vfs.image_hash();
     let findings = Findings::default();
     let mut options = CheckOptions::default();
-    options.threads = threads;
     options.documents = true;
+    set(&mut options);
     let vfs_arc: Arc<dyn Vfs> = Arc::new(vfs.clone());
     let report = offline::check(&vfs_arc, dir(), &options, &findings);
     assert_eq!(vfs.image_hash(), before, "the check changed something");
@@ -208,6 +215,30 @@ fn leftovers_and_torn_tails_are_notes() {
     }
     let (report, findings) = check(&vfs, 1).unwrap();
     assert_eq!((report.damages, report.notes), (0, 4), "{findings:#?}");
+}
+
+/// However little memory there is for pointers, the same is found.
+#[test]
+fn pointers_are_checked_in_batches() {
+    for life in [closed(), bulk(), keeping()] {
+        for path in life.vfs.files() {
+            if path.extension().is_none_or(|e| e != "dat") {
+                continue;
+            }
+            let length = life.vfs.read_file(&path).unwrap().len() as u64;
+            for offset in (4096..length).step_by(301) {
+                life.vfs.flip_bit(&path, offset, 1).unwrap();
+                let found = [1, 3, 1 << 20].map(|max| {
+                    let mut found = check_with(&life.vfs, |o| o.pointers_max = max).unwrap().1;
+                    found.sort_by_key(|f| (f.file.clone(), f.offset));
+                    found
+                });
+                life.vfs.flip_bit(&path, offset, 1).unwrap();
+                assert!(!found[0].is_empty(), "{} at {offset}", path.display());
+                assert!(found.iter().all(|f| *f == found[0]), "{found:#?}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -16,9 +16,9 @@ use docdb_engine::offline::{
     self, CheckOptions, DoubtfulDocument, Finding, LostDocument, Observer, SalvageLog,
     SalvageOptions, SalvageReport,
 };
-use docdb_engine::vfs::Vfs;
 use docdb_engine::vfs::sim::{CrashPolicy, SimVfs};
-use docdb_engine::{Db, ManualDriver, Result};
+use docdb_engine::vfs::{DirLock, IoError, IoOp, OpenMode, Vfs, VfsFile};
+use docdb_engine::{Db, ManualDriver, Result, WriteOp};
 
 const NEW: &str = "/data/new";
 
@@ -152,7 +152,7 @@ fn what_is_whole_comes_over_whole() {
         );
         // New commits go on above all old versions.
         let db = open_new(&salvaged.vfs);
-        let op = docdb_engine::WriteOp::upsert("_default", 77, b"77");
+        let op = WriteOp::upsert("_default", 77, b"77");
         let version = db.submit(&[op]).wait().unwrap().version;
         assert!(version > salvaged.report.version);
         db.close().unwrap();
@@ -337,5 +337,262 @@ fn files_that_are_gone() {
                 }
             }
         }
+    }
+}
+
+/// Many documents in one run, then deletions in a newer one.
+fn with_deletions() -> (SimVfs, State, State) {
+    let vfs = common::disk();
+    let db = common::create(&vfs).unwrap();
+    let bodies: Vec<String> = (0..600).map(|id| format!("{{\"id\":{id}}}")).collect();
+    for (id, body) in (0..).zip(&bodies) {
+        let _ = db.submit(&[WriteOp::create("_default", id, body.as_bytes())]);
+    }
+    db.wal().sync().unwrap();
+    db.checkpoint().unwrap();
+    let full = documents_of(&db);
+    for id in (0..600).step_by(3) {
+        let _ = db.submit(&[WriteOp::delete("_default", id)]);
+    }
+    db.wal().sync().unwrap();
+    db.checkpoint().unwrap();
+    let state = documents_of(&db);
+    db.close().unwrap();
+    (vfs, full, state)
+}
+
+/// What is there, without looking at it in every way.
+fn documents_of(db: &Db) -> State {
+    let mut state = State::new();
+    let all = common::scan_all(db, &common::in_collection("_default")).unwrap();
+    let collection = state.collections.get_mut("_default").unwrap();
+    collection.documents = all.into_iter().map(|(id, v, b)| (id, (v, b))).collect();
+    state
+}
+
+fn salvaged_documents(vfs: &SimVfs) -> State {
+    documents_of(&open_new(vfs))
+}
+
+/// The page of the newer run that holds deletions is damaged: what was deleted may still be in the data
+/// file, and does not come back unless that is asked for.
+#[test]
+fn what_was_deleted_comes_back_only_on_request() {
+    let (vfs, full, state) = with_deletions();
+    let runs: Vec<_> = source_files(&vfs).into_keys().collect();
+    let is_run = |path: &&PathBuf| path.extension().is_some_and(|e| e == "idx");
+    let newest = runs.iter().filter(is_run).next_back().unwrap();
+    // Its second data block.
+    vfs.flip_bit(newest, 2 * 4096 + 100, 0).unwrap();
+    let salvaged = salvage_only(&vfs, |_| {});
+    for document in documents(&salvaged.state) {
+        assert!(holds(&state, &document), "{document:?} came back");
+    }
+    let log = &salvaged.log;
+    assert!(!log.doubtful.is_empty() && !salvaged.report.is_whole);
+    // Everything else is there: a run's page covers some of the ids.
+    let missing = documents(&state).len() - documents(&salvaged.state).len();
+    let doubtful = |document: &Document| log.doubtful.iter().any(|d| d.id == document.1);
+    assert!(
+        documents(&state)
+            .iter()
+            .all(|d| holds(&salvaged.state, d) || doubtful(d))
+    );
+    assert!((1..=250).contains(&missing), "{missing}");
+    // With very little memory it is the same.
+    let small = salvage_only(&vfs, |options| options.doubtful_max = 7);
+    assert_eq!(small.state, salvaged.state);
+    let ids = |log: &Log| {
+        log.doubtful
+            .iter()
+            .map(|d| (d.id, d.version))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(ids(&small.log), ids(log));
+    // On request everything that stands anywhere comes.
+    let included = salvage_only(&vfs, |options| options.include_doubtful = true);
+    for document in documents(&state) {
+        assert!(holds(&included.state, &document), "{document:?}");
+    }
+    for document in documents(&included.state) {
+        assert!(holds(&full, &document), "{document:?}");
+    }
+}
+
+/// As [`salvage`], for more documents than can be looked at in every way.
+fn salvage_only(vfs: &SimVfs, set: impl Fn(&mut SalvageOptions)) -> Salvaged {
+    let vfs = vfs.fork_crash(&CrashPolicy::KeepAll);
+    let mut how = SalvageOptions::default();
+    set(&mut how);
+    let (observer, mut log) = (Findings::default(), Log::default());
+    let shared: Arc<dyn Vfs> = Arc::new(vfs.clone());
+    let outcome = offline::salvage(&shared, dir(), Path::new(NEW), &how, &observer, &mut log);
+    Salvaged {
+        report: outcome.unwrap(),
+        log,
+        state: salvaged_documents(&vfs),
+        findings: observer.0.into_inner().unwrap(),
+        vfs,
+    }
+}
+
+/// Behind a hole in the log stands the deletion of one document and a new version of another.
+#[test]
+fn what_stands_behind_a_hole_in_the_log() {
+    let vfs = common::disk();
+    let db = common::create(&vfs).unwrap();
+    let write = |op: WriteOp<'_>| db.submit(&[op]).wait().unwrap().version;
+    write(WriteOp::create("_default", 1, b"1"));
+    write(WriteOp::create("_default", 2, b"2"));
+    let before = write(WriteOp::create("_default", 3, b"3"));
+    write(WriteOp::create("_default", 4, b"\"lost in the hole\""));
+    write(WriteOp::delete("_default", 1));
+    let updated = write(WriteOp::update("_default", 2, b"22"));
+    write(WriteOp::create("_default", 5, b"5"));
+    drop(db);
+    let vfs = vfs.fork_crash(&CrashPolicy::KeepAll);
+    let is_log = |path: &PathBuf| path.extension().is_some_and(|e| e == "wal");
+    let (path, contents) = source_files(&vfs)
+        .into_iter()
+        .rfind(|(path, _)| is_log(path))
+        .unwrap();
+    let mut windows = contents.windows(18);
+    let at = windows.position(|w| w == b"\"lost in the hole\"").unwrap();
+    vfs.flip_bit(&path, at as u64, 0).unwrap();
+
+    let salvaged = salvage(&vfs, false, "hole");
+    assert_eq!(salvaged.report.version, before);
+    let collection = &salvaged.state.collections["_default"];
+    // Not 1, which is known to be deleted; 2 as it was before the hole.
+    let ids: Vec<_> = collection.documents.keys().copied().collect();
+    assert_eq!(ids, [2, 3]);
+    assert_eq!(collection.documents[&2].1, b"2");
+    let told = salvaged
+        .log
+        .doubtful
+        .iter()
+        .map(|d| (d.id, d.body.is_some(), d.is_included));
+    let told: Vec<_> = told.collect();
+    assert_eq!(told, [(1, false, true), (2, true, false), (5, true, false)]);
+
+    let included = salvage(&vfs, true, "hole");
+    let collection = &included.state.collections["_default"];
+    let ids: Vec<_> = collection.documents.keys().copied().collect();
+    assert_eq!(ids, [2, 3, 5]);
+    assert_eq!(collection.documents[&2], (updated, b"22".to_vec()));
+}
+
+/// A device that gives no bytes of a sector is as bad as one that gives wrong ones, and no worse.
+#[test]
+fn sectors_that_cannot_be_read() {
+    let life = closed();
+    let shared: Arc<dyn Vfs> = Arc::new(Unreadable(life.vfs.clone()));
+    let (observer, mut log) = (Findings::default(), Log::default());
+    let how = SalvageOptions::default();
+    let outcome = offline::salvage(&shared, dir(), Path::new(NEW), &how, &observer, &mut log);
+    assert!(!outcome.unwrap().is_whole);
+    assert_eq!(log.lost.len(), 1, "{log:?}");
+    let findings = Findings::default();
+    let report = offline::check(&shared, dir(), &CheckOptions::default(), &findings).unwrap();
+    let findings = findings.0.into_inner().unwrap();
+    let is_told = |f: &Finding| f.offset == Some(8192) && f.what.contains("device");
+    assert!(findings.iter().any(is_told), "{findings:#?}");
+    assert!(report.damages >= 2);
+    let state = salvaged_documents(&life.vfs);
+    let default = &state.collections["_default"];
+    assert_eq!(default, &life.last().collections["_default"]);
+}
+
+/// Gives EIO for the third sector of the first data file.
+#[derive(Debug)]
+struct Unreadable(SimVfs);
+
+#[derive(Debug)]
+struct UnreadableFile(Arc<dyn VfsFile>, PathBuf);
+
+impl UnreadableFile {
+    fn check(&self, length: usize, offset: u64) -> docdb_engine::vfs::Result<()> {
+        let bad = 8192..8192 + 512;
+        if offset < bad.end && offset + length as u64 > bad.start {
+            let error = std::io::Error::from_raw_os_error(5);
+            return Err(IoError::at(IoOp::Read, &self.1, offset, error));
+        }
+        Ok(())
+    }
+}
+
+impl VfsFile for UnreadableFile {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> docdb_engine::vfs::Result<usize> {
+        self.check(buf.len(), offset)?;
+        self.0.read_at(buf, offset)
+    }
+    fn read_at_nowait(&self, _: &mut [u8], _: u64) -> docdb_engine::vfs::Result<Option<usize>> {
+        Ok(None)
+    }
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> docdb_engine::vfs::Result<()> {
+        self.check(buf.len(), offset)?;
+        self.0.read_exact_at(buf, offset)
+    }
+    fn write_all_at(&self, _: &[u8], _: u64) -> docdb_engine::vfs::Result<()> {
+        panic!("written to the source")
+    }
+    fn write_vectored_all_at(
+        &self,
+        _: &[std::io::IoSlice<'_>],
+        _: u64,
+    ) -> docdb_engine::vfs::Result<()> {
+        panic!("written to the source")
+    }
+    fn sync_data(&self) -> docdb_engine::vfs::Result<()> {
+        panic!("the source is synced")
+    }
+    fn len(&self) -> docdb_engine::vfs::Result<u64> {
+        self.0.len()
+    }
+    fn set_len(&self, _: u64) -> docdb_engine::vfs::Result<()> {
+        panic!("the source is cut")
+    }
+    fn allocate(&self, _: u64) -> docdb_engine::vfs::Result<()> {
+        panic!("the source grows")
+    }
+}
+
+impl Vfs for Unreadable {
+    fn open(&self, path: &Path, mode: OpenMode) -> docdb_engine::vfs::Result<Arc<dyn VfsFile>> {
+        let file = self.0.open(path, mode)?;
+        if path != dir().join("data-00000001.dat") {
+            return Ok(file);
+        }
+        Ok(Arc::new(UnreadableFile(file, path.to_path_buf())))
+    }
+    fn create_dir(&self, path: &Path) -> docdb_engine::vfs::Result<()> {
+        self.0.create_dir(path)
+    }
+    fn sync_dir(&self, path: &Path) -> docdb_engine::vfs::Result<()> {
+        self.0.sync_dir(path)
+    }
+    fn list(&self, path: &Path) -> docdb_engine::vfs::Result<Vec<String>> {
+        self.0.list(path)
+    }
+    fn exists(&self, path: &Path) -> docdb_engine::vfs::Result<bool> {
+        self.0.exists(path)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> docdb_engine::vfs::Result<()> {
+        self.0.rename(from, to)
+    }
+    fn remove_file(&self, path: &Path) -> docdb_engine::vfs::Result<()> {
+        self.0.remove_file(path)
+    }
+    fn remove_dir(&self, path: &Path) -> docdb_engine::vfs::Result<()> {
+        self.0.remove_dir(path)
+    }
+    fn lock_dir(&self, path: &Path) -> docdb_engine::vfs::Result<Box<dyn DirLock>> {
+        self.0.lock_dir(path)
+    }
+    fn now(&self) -> std::time::Duration {
+        self.0.now()
+    }
+    fn fill_random(&self, buf: &mut [u8]) {
+        self.0.fill_random(buf);
     }
 }

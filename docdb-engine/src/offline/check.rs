@@ -6,7 +6,7 @@
 //! the frame that it means, numbers of documents, live bytes, that the log goes on from the checkpoint
 //! without a hole, that its records can be applied.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -17,7 +17,7 @@ use docdb_wal::{LogFinding, Lsn, Surveyed, Surveyor, WalOptions, survey};
 
 use super::files::{self, Manifests, named_data_files};
 use super::finding::{Finding, Findings, Observer, Progress};
-use super::references::{FrameCheck, Gathered, Names, Reference};
+use super::references::{FrameCheck, Gathered, Names, REFERENCES_MAX, Reference};
 use super::source::Source;
 use super::winners::Winners;
 use crate::bulk_files::BulkFiles;
@@ -40,6 +40,9 @@ pub struct CheckOptions {
     /// written, and its checksum says that it is what was written, so only a fault of the program or
     /// of its memory can show.
     pub documents: bool,
+    /// Most pointers that are kept in memory at a time, 40 bytes each, unless a single data file has
+    /// more. With more of them the index is read as often as is needed.
+    pub pointers_max: usize,
 }
 
 impl Default for CheckOptions {
@@ -48,6 +51,7 @@ impl Default for CheckOptions {
             progress: Progress::default(),
             threads: 1,
             documents: false,
+            pointers_max: REFERENCES_MAX,
         }
     }
 }
@@ -73,8 +77,9 @@ pub struct CheckReport {
 /// Verifies the database in `dir`, which nobody may have open; changes nothing, and locks the directory
 /// meanwhile. Damage is no error: `observer` is told of all of it, and the report counts it.
 ///
-/// Memory: 40 bytes for each document of as many data files as have two million together, or of one
-/// that has more; the collections' names; 12 bytes for each page of the runs.
+/// Memory: 40 bytes for each document of as many data files as have
+/// [`pointers_max`](CheckOptions::pointers_max) together, or of one that has more; 40 bytes for each
+/// document of large commits since the checkpoint; 12 bytes for each page of the runs.
 ///
 /// # Errors
 /// `InUse`; `UnsupportedVersion`; `Io`, also if there is no such directory.
@@ -94,7 +99,7 @@ pub fn check(
     let log = check_log(&source, dir, manifests.newest.as_ref(), &findings)?;
     let data_files = named_data_files(manifests.all(), &log.bulk_files);
     files::note_unnamed(dir, &names, &manifests, &data_files, &findings);
-    let mut gathered = Gathered::default();
+    let mut gathered = Gathered::new(options.pointers_max);
     let mut documents = 0;
     // The runs of the newest manifest are told of once.
     let mut told = BTreeSet::new();
@@ -148,9 +153,9 @@ pub fn check(
 #[derive(Default)]
 struct Live {
     /// Of each collection how many documents, and the highest id.
-    documents: std::collections::BTreeMap<u32, (u64, u64)>,
+    documents: BTreeMap<u32, (u64, u64)>,
     /// Of each data file the bytes.
-    bytes: std::collections::BTreeMap<u32, u64>,
+    bytes: BTreeMap<u32, u64>,
 }
 
 /// Verifies the runs of a manifest; what is live, if they are whole.

@@ -3,7 +3,7 @@
 //! Pointers come in the order of documents, frames in that of their files. So the pointers into a file
 //! are sorted by place, and the file is read once from its beginning to its end. To keep that in
 //! bounds, as many files are done at a time as have [`REFERENCES_MAX`] pointers between them, or one;
-//! the runs are read again for each such batch.
+//! if that is not all of them, the runs are read again for each such batch.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,8 +20,8 @@ use crate::error::{Error, Result};
 use crate::json;
 use crate::manifest::DataFileEntry;
 
-/// Most pointers that are kept at a time, unless a single file has more; 40 bytes each.
-pub(crate) const REFERENCES_MAX: usize = 2 << 20;
+/// Most pointers that are kept at a time by default, unless a single file has more; 40 bytes each.
+pub(super) const REFERENCES_MAX: usize = 2 << 20;
 
 /// A pointer to a document's version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,8 +56,8 @@ pub(crate) fn name_of(names: &Names, key: Key, version: u64) -> DocumentName {
 }
 
 /// References, by file, while they are few enough.
-#[derive(Default)]
 pub(crate) struct Gathered {
+    max: usize,
     by_file: BTreeMap<u32, Vec<Reference>>,
     /// How many there are of each file.
     counts: BTreeMap<u32, usize>,
@@ -66,6 +66,16 @@ pub(crate) struct Gathered {
 }
 
 impl Gathered {
+    pub(crate) fn new(max: usize) -> Gathered {
+        Gathered {
+            max,
+            by_file: BTreeMap::new(),
+            counts: BTreeMap::new(),
+            held: 0,
+            is_over: false,
+        }
+    }
+
     pub(crate) fn add(&mut self, reference: Reference) {
         let file = reference.pointer.file;
         *self.counts.entry(file).or_default() += 1;
@@ -73,7 +83,7 @@ impl Gathered {
             return;
         }
         self.held += 1;
-        if self.held > REFERENCES_MAX {
+        if self.held > self.max {
             self.is_over = true;
             self.by_file.clear();
             return;
@@ -91,7 +101,7 @@ impl Gathered {
         for file in files {
             let count = self.counts.get(&file.number).copied().unwrap_or(0);
             held = held.saturating_add(count);
-            if held > REFERENCES_MAX {
+            if held > self.max {
                 batches.push(Vec::new());
                 held = count;
             }

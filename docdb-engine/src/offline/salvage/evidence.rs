@@ -1,28 +1,34 @@
-//! What data files hold of documents of which the index and the log do not tell enough.
+//! What data files, and runs that no manifest names, hold of documents of which the index and the log
+//! do not tell enough.
 //!
 //! A frame says that its document once had that version, and a deletion's frame that it was deleted
-//! then. Whether anything came after is not said: superseded frames stay until a compaction, which
-//! drops those of deletions. So what is found here is evidence, and proves nothing.
+//! then; so does an entry of a run. Whether anything came after is not said: superseded frames stay
+//! until a compaction, which drops those of deletions. So what is found here is evidence, and proves
+//! nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use docdb_datafile::{DataFileError, FilePtr, FrameId};
-use docdb_index::Key;
+use docdb_datafile::{DataFile, DataFileError, FilePtr, FrameId};
+use docdb_index::{Key, RunFound, RunIdentity, RunSurvey};
+use docdb_vfs::Vfs;
 
 use super::super::state::{Files, State};
 use super::super::winners::Ranges;
 use crate::error::Result;
+use crate::pointer::DocPtr;
 
-/// Most documents that are kept at a time; for more the files are read again.
-const KEPT_MAX: usize = 1 << 20;
-
-/// The newest frame of a document.
-#[derive(Debug, Clone, Copy)]
+/// The newest that is found of a document.
+#[derive(Debug, Clone)]
 pub(super) struct Evidence {
     /// 0: the frame of a large commit, which does not say.
     pub(super) version: u64,
-    pub(super) pointer: FilePtr,
-    pub(super) is_deletion: bool,
+    /// `None`: it was deleted.
+    pub(super) pointer: Option<FilePtr>,
+    /// Where that stands.
+    pub(super) file: Arc<Path>,
+    pub(super) offset: u64,
 }
 
 /// A document whose frame does not verify, and what else there is of it.
@@ -36,28 +42,42 @@ pub(super) struct Wanted {
     pub(super) older: Option<u64>,
 }
 
+/// Where evidence is looked for.
+pub(super) struct Places<'a> {
+    pub(super) vfs: &'a dyn Vfs,
+    pub(super) files: &'a Files,
+    /// Runs that nothing names, or of which nobody knows whether it is right that it does.
+    pub(super) runs: Vec<(PathBuf, RunIdentity)>,
+}
+
 /// Evidence in the order of keys, in bounded memory.
 pub(super) struct Evidences<'a> {
-    files: &'a Files,
+    places: &'a Places<'a>,
     state: &'a State,
     uncertain: &'a Ranges,
-    found: std::collections::btree_map::IntoIter<Key, Evidence>,
+    found: btree_map::IntoIter<Key, Evidence>,
     /// Everything up to here has been given, or is in `found`.
     done: Option<Key>,
     is_complete: bool,
+    /// Most documents that are kept at a time; for more everything is read again.
     kept_max: usize,
 }
 
 impl<'a> Evidences<'a> {
-    pub(super) fn new(files: &'a Files, state: &'a State, uncertain: &'a Ranges) -> Self {
+    pub(super) fn new(
+        places: &'a Places<'a>,
+        state: &'a State,
+        uncertain: &'a Ranges,
+        kept_max: usize,
+    ) -> Self {
         Self {
-            files,
+            places,
             state,
             uncertain,
             found: BTreeMap::new().into_iter(),
             done: None,
-            is_complete: false,
-            kept_max: KEPT_MAX,
+            is_complete: uncertain.is_empty() && state.is_newest(),
+            kept_max: kept_max.max(1),
         }
     }
 
@@ -74,38 +94,52 @@ impl<'a> Evidences<'a> {
         }
     }
 
-    /// Reads all files for the documents that come next.
+    /// Reads everything for the documents that come next.
     fn fill(&mut self) -> Result<()> {
         let mut found: BTreeMap<Key, Evidence> = BTreeMap::new();
         let mut is_cut = false;
-        if self.uncertain.is_empty() && self.state.is_newest() {
-            self.is_complete = true;
-            return Ok(());
-        }
-        each_frame(self.files, &mut |pointer, id, is_deletion| {
-            let key = Key::new(id.collection, id.id);
-            let is_of_interest = self.uncertain.contain(key) || id.version > self.state.version();
+        let mut offer = |key: Key, version: u64, pointer, file: &Arc<Path>, offset| {
+            let is_of_interest = self.uncertain.contain(key) || version > self.state.version();
             if !is_of_interest
                 || self.done.is_some_and(|done| key <= done)
                 || !self.state.may_exist(key.collection)
             {
                 return;
             }
-            let is_newest = |known: &Evidence| known.version <= id.version;
-            if found.get(&key).is_none_or(is_newest) {
+            let is_newer = |known: &Evidence| known.version < version;
+            if found.get(&key).is_none_or(is_newer) {
                 let evidence = Evidence {
-                    version: id.version,
+                    version,
                     pointer,
-                    is_deletion,
+                    file: Arc::clone(file),
+                    offset,
                 };
                 found.insert(key, evidence);
             }
             if found.len() > self.kept_max {
-                // The ones that stay are complete: whatever is above the cut comes at the next reading.
+                // Those that stay are complete: what is above the cut comes at the next reading.
                 found.pop_last();
                 is_cut = true;
             }
-        })?;
+        };
+        for (path, identity) in &self.places.runs {
+            let path: Arc<Path> = Arc::from(path.as_path());
+            let mut run: RunSurvey<DocPtr> = RunSurvey::open(self.places.vfs, &path, *identity)?;
+            while let Some(found) = run.next()? {
+                if let RunFound::Entry(entry) = found {
+                    let pointer = entry.pointer.map(|DocPtr(pointer)| pointer);
+                    offer(entry.key, entry.ts.0, pointer, &path, 0);
+                }
+            }
+        }
+        for file in self.places.files.iter() {
+            let path: Arc<Path> = Arc::from(file.path());
+            each_frame(file, &mut |pointer, id, is_deletion| {
+                let key = Key::new(id.collection, id.id);
+                let body = (!is_deletion).then_some(pointer);
+                offer(key, id.version, body, &path, pointer.offset);
+            })?;
+        }
         self.is_complete = !is_cut;
         if let Some((last, _)) = found.last_key_value() {
             self.done = Some(*last);
@@ -120,30 +154,31 @@ pub(super) fn find_copies(files: &Files, wanted: &mut BTreeMap<Key, Wanted>) -> 
     if wanted.is_empty() {
         return Ok(());
     }
-    each_frame(files, &mut |pointer, id, is_deletion| {
-        let key = Key::new(id.collection, id.id);
-        if let Some(wanted) = wanted.get_mut(&key)
-            && !is_deletion
-        {
-            if id.version == wanted.version {
-                wanted.copy = Some(pointer);
-            } else if id.version > 0 && id.version < wanted.version {
-                wanted.older = wanted.older.max(Some(id.version));
+    for file in files.iter() {
+        each_frame(file, &mut |pointer, id, is_deletion| {
+            let key = Key::new(id.collection, id.id);
+            if let Some(wanted) = wanted.get_mut(&key)
+                && !is_deletion
+            {
+                if id.version == wanted.version {
+                    wanted.copy = Some(pointer);
+                } else if id.version > 0 && id.version < wanted.version {
+                    wanted.older = wanted.older.max(Some(id.version));
+                }
             }
-        }
-    })
+        })?;
+    }
+    Ok(())
 }
 
-fn each_frame(files: &Files, visit: &mut dyn FnMut(FilePtr, FrameId, bool)) -> Result<()> {
-    for file in files.iter() {
-        let mut frames = file.frames();
-        while let Some(found) = frames.next_in_place() {
-            match found {
-                Ok(frame) => visit(frame.ptr, frame.header.id, frame.header.is_tombstone()),
-                // Told of when the file was checked, and not a reason to stop.
-                Err(DataFileError::Corrupt { .. } | DataFileError::Unsupported { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
+fn each_frame(file: &DataFile, visit: &mut dyn FnMut(FilePtr, FrameId, bool)) -> Result<()> {
+    let mut frames = file.frames();
+    while let Some(found) = frames.next_in_place() {
+        match found {
+            Ok(frame) => visit(frame.ptr, frame.header.id, frame.header.is_tombstone()),
+            // What is lost by it is told of where it is missed.
+            Err(DataFileError::Corrupt { .. } | DataFileError::Unsupported { .. }) => {}
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(())

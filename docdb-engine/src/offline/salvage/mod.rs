@@ -17,7 +17,8 @@ use std::sync::Arc;
 
 use docdb_datafile::format::{FILE_HEADER_BYTES, decode_file_header};
 use docdb_datafile::{DataFile, FilePtr, parse_data_file_name};
-use docdb_index::Key;
+use docdb_index::format::{PAGE_BYTES, decode_header};
+use docdb_index::{Key, RunIdentity, parse_run_file_name};
 use docdb_types::ErrorKind;
 use docdb_vfs::{OpenMode, Vfs};
 use docdb_wal::{LogFinding, Lsn, Surveyed, Surveyor, WalOptions, survey};
@@ -31,8 +32,9 @@ use super::winners::Ranges;
 use crate::error::Result;
 use crate::manifest::{CollectionEntry, Manifest};
 use crate::open::{WAL_DIR, lock_database};
+use crate::pointer::DocPtr;
 use crate::record::{self, KIND_COMMIT, OpKind};
-use evidence::{Evidences, Wanted, find_copies};
+use evidence::{Evidences, Places, Wanted, find_copies};
 use write::NewDatabase;
 
 /// Most documents of which copies are looked for.
@@ -42,13 +44,26 @@ const WANTED_MAX: usize = 1 << 20;
 const VERSIONS_LEFT_OUT: u64 = 1 << 20;
 
 /// How a salvage is made. Start from [`SalvageOptions::default`].
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct SalvageOptions {
     /// Puts the newest version of what is doubtful into the new database, too.
     pub include_doubtful: bool,
     /// Is told how far it has got.
     pub progress: Progress,
+    /// Most documents of which what data files hold is kept in memory at a time, some 100 bytes each.
+    /// If more are doubtful, the data files are read as often as is needed.
+    pub doubtful_max: usize,
+}
+
+impl Default for SalvageOptions {
+    fn default() -> Self {
+        Self {
+            include_doubtful: false,
+            progress: Progress::default(),
+            doubtful_max: 1 << 20,
+        }
+    }
 }
 
 /// A document that is lost.
@@ -130,8 +145,9 @@ pub struct SalvageReport {
 /// locked and not changed; nobody may have it open. The new one is there as a whole or not at all.
 /// Collections and documents keep their numbers, names and versions.
 ///
-/// Memory: what the log holds since the checkpoint, and up to a million documents that are doubtful or
-/// do not verify, some 100 bytes each.
+/// Memory: what the log holds since the checkpoint; up to
+/// [`doubtful_max`](SalvageOptions::doubtful_max) documents that are doubtful, and a million of those
+/// that do not verify, some 100 bytes each. Of more than these no copies are looked for.
 ///
 /// # Errors
 /// `InUse`; `AlreadyExists` if `into` does; `UnsupportedVersion`; `DiskFull`; `Io`; what `log` answers.
@@ -153,6 +169,11 @@ pub fn salvage(
     let kept = manifests.kept.clone();
     let state = State::read(&source, dir, manifests, true, &findings)?;
     let files = open_files(&source, dir, &names, &state, &kept, &findings)?;
+    let places = Places {
+        vfs: &source,
+        files: &files,
+        runs: runs_beside(&source, dir, &names, &state)?,
+    };
     let mut salvage = Salvage {
         source: &source,
         dir,
@@ -172,7 +193,10 @@ pub fn salvage(
     };
     salvage.look(&findings)?;
     let mut new = NewDatabase::create(vfs, into)?;
-    salvage.write(&mut new)?;
+    if let Err(error) = salvage.write(&mut new, &places, options.doubtful_max) {
+        new.abandon();
+        return Err(error);
+    }
     let (collections, next_collection) = salvage.collections();
     let mut report = salvage.report;
     report.damages = findings.damages();
@@ -228,6 +252,35 @@ fn open_files(
         }
     }
     Ok(files)
+}
+
+/// Runs that may tell more than the manifest's: all, unless the newest one is at hand.
+fn runs_beside(
+    source: &Source,
+    dir: &Path,
+    names: &[String],
+    state: &State,
+) -> Result<Vec<(PathBuf, RunIdentity)>> {
+    let mut runs = Vec::new();
+    if state.base == Base::Newest {
+        return Ok(runs);
+    }
+    for name in names {
+        let Some(number) = parse_run_file_name(name) else {
+            continue;
+        };
+        let path = dir.join(name);
+        let mut page = [0; PAGE_BYTES];
+        let file = source.open(&path, OpenMode::Read)?;
+        if file.read_at(&mut page, 0)? == PAGE_BYTES
+            && let Ok(identity) = decode_header::<DocPtr>(&page)
+            && identity.number == number
+            && !state.manifest.names_run(number)
+        {
+            runs.push((path, identity));
+        }
+    }
+    Ok(runs)
 }
 
 /// Tells nobody.
@@ -327,11 +380,16 @@ impl<'a> Salvage<'a> {
     }
 
     /// Goes through everything that is known of documents, in the order of keys.
-    fn write(&mut self, new: &mut NewDatabase) -> Result<()> {
-        let (state, files) = (self.state, self.files);
+    fn write(
+        &mut self,
+        new: &mut NewDatabase,
+        places: &Places<'_>,
+        doubtful_max: usize,
+    ) -> Result<()> {
+        let state = self.state;
         let uncertain = self.uncertain.clone();
         let mut documents = Documents::new(self.source, self.dir, state, None)?;
-        let mut evidences = Evidences::new(files, state, &uncertain);
+        let mut evidences = Evidences::new(places, state, &uncertain, doubtful_max);
         let mut later = state.later.iter().peekable();
         let mut newest = documents.next()?;
         let mut evidence = evidences.next()?;
@@ -358,14 +416,10 @@ impl<'a> Salvage<'a> {
                 evidence = evidences.next()?;
                 doubts.push(Doubt {
                     version: found.version,
-                    body: if found.is_deletion {
-                        Where::Deleted
-                    } else {
-                        Where::Stored(found.pointer)
-                    },
-                    why: "a data file has it, and what the index said of it is damaged or missing",
-                    file: files.path(found.pointer.file),
-                    offset: found.pointer.offset,
+                    body: found.pointer.map_or(Where::Deleted, Where::Stored),
+                    why: "a file has it, and what the index says of it is damaged or missing",
+                    file: found.file.to_path_buf(),
+                    offset: found.offset,
                 });
             }
             if let Some((_, found)) = later.next_if(|(at, _)| **at == key) {

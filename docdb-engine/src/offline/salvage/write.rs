@@ -98,6 +98,19 @@ impl NewDatabase {
         Ok(())
     }
 
+    /// Leaves nothing behind, as far as that can be done now.
+    pub(super) fn abandon(self) {
+        let NewDatabase {
+            vfs,
+            building,
+            data,
+            run,
+            ..
+        } = self;
+        drop((data, run));
+        let _ = remove_building(vfs.as_ref(), &building);
+    }
+
     fn end_file(&mut self) -> Result<()> {
         if let Some(mut writer) = self.data.take() {
             let mut entry = entry_of(&mut writer)?;
