@@ -104,6 +104,10 @@ fn salvage(args: &SalvageArgs, config: &Config) -> Result<u8, Error> {
             return Err(Error::new(ErrorKind::InvalidArgument, message));
         }
     };
+    if lies_in(into, from) {
+        let message = format!("{} lies in {}", into.display(), from.display());
+        return Err(Error::new(ErrorKind::InvalidArgument, message));
+    }
     let mut options = SalvageOptions::default();
     options.include_doubtful = args.include_doubtful;
     let progress = options.progress.clone();
@@ -169,6 +173,16 @@ fn salvage(args: &SalvageArgs, config: &Config) -> Result<u8, Error> {
         .number("damages_in_new", salvaged.damages_in_new);
     report.end(line, &format!("{}: {whole}; {checked}", into.display()))?;
     Ok(code(salvaged.is_whole && salvaged.damages_in_new == 0))
+}
+
+/// Whether a path, which need not exist, lies in a directory, also through symbolic links.
+fn lies_in(path: &Path, dir: &Path) -> bool {
+    let Ok(dir) = dir.canonicalize() else {
+        return false;
+    };
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    let existing = absolute.ancestors().find_map(|at| at.canonicalize().ok());
+    existing.is_some_and(|at| at.starts_with(dir))
 }
 
 fn dump(args: &DumpArgs, config: &Config) -> Result<u8, Error> {
