@@ -12,7 +12,7 @@ use common::offline::{Life, bulk, closed, damaged, keeping, killed};
 use common::workload::text;
 use common::{dir, open_with, options};
 use docdb_engine::offline::{self, CheckOptions, CheckReport, Finding, Observer, Severity};
-use docdb_engine::vfs::sim::SimVfs;
+use docdb_engine::vfs::sim::{CrashPolicy, SectorSize, SimVfs};
 use docdb_engine::vfs::{OpenMode, Vfs};
 use docdb_engine::{ErrorKind, Result};
 use docdb_wal::inspect::{self, Found};
@@ -254,4 +254,93 @@ fn a_database_in_use_is_refused() {
 fn no_directory_is_an_error() {
     let vfs = common::disk();
     assert_eq!(check(&vfs, 1).unwrap_err().kind(), ErrorKind::Io);
+}
+
+/// Lives with crashes of every kind, modes that sync little, large commits, checkpoints, compactions and
+/// retired log segments: whatever they leave is no damage, as the next open shows, and a dump gives what
+/// that shows.
+#[test]
+fn what_crashes_leave_is_no_damage() {
+    for seed in 0..60_u64 {
+        let mut vfs = common::disk();
+        let mut how = options();
+        how.keep_segments = (seed % 3) as usize;
+        how.keep_checkpoints = 1 + (seed % 2) as usize;
+        if seed % 4 == 3 {
+            how.durability = docdb_engine::Durability::Os;
+        }
+        common::create_with(&vfs, how.clone())
+            .unwrap()
+            .close()
+            .unwrap();
+        for round in 0..8 {
+            let db = open_with(&vfs, how.clone()).unwrap();
+            for n in 0..seed % 7 * 4 + 3 {
+                let id = (n * 7 + round + seed) % 23;
+                let length = if n % 9 == 8 {
+                    6_000
+                } else {
+                    40 * (n % 13) as usize + 10
+                };
+                let body = text(seed * 100 + n, length);
+                let op = docdb_engine::WriteOp::upsert("_default", id, body.as_bytes());
+                db.submit(&[op]).wait().unwrap();
+                if n % 5 == 4 {
+                    let _ = db
+                        .submit(&[docdb_engine::WriteOp::delete("_default", id)])
+                        .wait();
+                }
+                if n % 11 == 10 {
+                    db.checkpoint().unwrap();
+                    common::settle(&db).unwrap();
+                }
+            }
+            if round == 3 {
+                db.create_collection("more").wait().unwrap();
+            }
+            if (round + seed) % 3 == 0 {
+                db.close().unwrap();
+            } else {
+                if seed % 2 == 0 {
+                    // Nobody waits for these.
+                    for id in 0..5 {
+                        let _ = db.submit(&[docdb_engine::WriteOp::upsert("_default", id, b"0")]);
+                    }
+                }
+                drop(db);
+                let sector = SectorSize::Bytes512;
+                let policy = match round % 5 {
+                    0 => CrashPolicy::KeepNone,
+                    1 => CrashPolicy::KeepAll,
+                    2 => CrashPolicy::Kill,
+                    3 => CrashPolicy::Random { seed, sector },
+                    _ => CrashPolicy::Torn { seed, sector },
+                };
+                vfs = vfs.fork_crash(&policy);
+            }
+            let (report, findings) = check(&vfs, 1).unwrap();
+            assert_eq!(
+                report.damages, 0,
+                "seed {seed}, round {round}: {findings:#?}"
+            );
+            let shared: Arc<dyn Vfs> = Arc::new(vfs.clone());
+            let mut dumped = 0;
+            let mut highest = 0;
+            let mut give = |document: offline::DumpedDocument<'_>| {
+                dumped += 1;
+                highest = highest.max(document.version);
+                Ok(())
+            };
+            let progress = offline::Progress::default();
+            let observer = Findings::default();
+            let report = offline::dump(&shared, dir(), &progress, &observer, &mut give).unwrap();
+            let opened = open_with(&vfs.fork_crash(&CrashPolicy::KeepAll), how.clone()).unwrap();
+            assert_eq!(
+                dumped,
+                opened.stats().documents,
+                "seed {seed}, round {round}"
+            );
+            assert!(highest <= report.version && report.version <= opened.visible_version());
+        }
+    }
 }
