@@ -61,7 +61,8 @@ fn that_matter(vfs: &SimVfs, path: &Path) -> Vec<std::ops::Range<u64>> {
             std::iter::once(0..length).collect()
         };
     }
-    let mut parts = vec![0..128];
+    let mut parts = Vec::new();
+    parts.push(0..128);
     let mut found = |found| {
         if let Found::Group(group) = found {
             let end = group.offset + 80 + u64::from(group.records_bytes);
@@ -304,7 +305,7 @@ fn what_crashes_leave_is_no_damage() {
                 if seed % 2 == 0 {
                     // Nobody waits for these.
                     for id in 0..5 {
-                        let _ = db.submit(&[docdb_engine::WriteOp::upsert("_default", id, b"0")]);
+                        drop(db.submit(&[docdb_engine::WriteOp::upsert("_default", id, b"0")]));
                     }
                 }
                 drop(db);

@@ -241,7 +241,7 @@ fn judge(life: &Life, salvaged: &Salvaged, name: &str, what: &str, seen: &mut Se
     }
     if state != last && report.is_whole {
         // What nobody can tell from a torn tail, a recovery cuts as well.
-        let recovered = open(&salvaged.vfs).and_then(|db| Ok(dump(&db).unwrap()));
+        let recovered = open(&salvaged.vfs).map(|db| dump(&db).unwrap());
         assert_eq!(&recovered.unwrap(), state, "{what}: said to be whole");
     }
     if name.starts_with("data-") {
@@ -346,13 +346,13 @@ fn with_deletions() -> (SimVfs, State, State) {
     let db = common::create(&vfs).unwrap();
     let bodies: Vec<String> = (0..600).map(|id| format!("{{\"id\":{id}}}")).collect();
     for (id, body) in (0..).zip(&bodies) {
-        let _ = db.submit(&[WriteOp::create("_default", id, body.as_bytes())]);
+        drop(db.submit(&[WriteOp::create("_default", id, body.as_bytes())]));
     }
     db.wal().sync().unwrap();
     db.checkpoint().unwrap();
     let full = documents_of(&db);
     for id in (0..600).step_by(3) {
-        let _ = db.submit(&[WriteOp::delete("_default", id)]);
+        drop(db.submit(&[WriteOp::delete("_default", id)]));
     }
     db.wal().sync().unwrap();
     db.checkpoint().unwrap();
@@ -381,7 +381,7 @@ fn what_was_deleted_comes_back_only_on_request() {
     let (vfs, full, state) = with_deletions();
     let runs: Vec<_> = source_files(&vfs).into_keys().collect();
     let is_run = |path: &&PathBuf| path.extension().is_some_and(|e| e == "idx");
-    let newest = runs.iter().filter(is_run).next_back().unwrap();
+    let newest = runs.iter().rfind(is_run).unwrap();
     // Its second data block.
     vfs.flip_bit(newest, 2 * 4096 + 100, 0).unwrap();
     let salvaged = salvage_only(&vfs, |_| {});

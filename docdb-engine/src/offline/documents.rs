@@ -49,7 +49,6 @@ impl<'a> Documents<'a> {
     }
 
     /// The next one of a collection that exists; `None` at the end.
-    #[expect(clippy::should_implement_trait, reason = "fails once and for all")]
     pub(crate) fn next(&mut self) -> Result<Option<Newest>> {
         loop {
             let stored = self.winner.map(|winner| winner.entry.key);

@@ -7,10 +7,10 @@ use docdb_types::ErrorKind;
 use docdb_vfs::Vfs;
 
 use super::documents::Documents;
-use super::files::{self, Manifests, named_data_files};
+use super::files::{self, Files, Manifests, named_data_files};
 use super::finding::{DocumentName, Finding, Findings, Observer, Progress};
 use super::source::Source;
-use super::state::{Base, Files, State, Where, no_manifest};
+use super::state::{Base, State, Where, no_manifest};
 use crate::error::Result;
 use crate::open::lock_database;
 

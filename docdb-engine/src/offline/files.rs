@@ -1,10 +1,14 @@
 //! What stands in a database's directory, as far as the offline tools read it.
 
-use std::collections::BTreeSet;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use docdb_datafile::{DataFile, DataFileError, FileIdentity, data_file_name, parse_data_file_name};
-use docdb_index::{parse_run_file_name, run_file_name};
+use docdb_datafile::{
+    DataFile, DataFileError, FileIdentity, FilePtr, FrameId, data_file_name, parse_data_file_name,
+};
+use docdb_index::{Key, parse_run_file_name, run_file_name};
+use docdb_types::ErrorKind;
 use docdb_vfs::{OpenMode, Vfs};
 
 use super::finding::{Finding, Findings, Progress};
@@ -172,4 +176,66 @@ pub(crate) fn expect(vfs: &dyn Vfs, dir: &Path, manifests: &Manifests, progress:
         bytes += 2 * length(&wal_dir.join(name));
     }
     progress.expect(bytes);
+}
+
+/// Data files, opened whatever is wrong with them.
+pub(crate) struct Files {
+    files: BTreeMap<u32, DataFile>,
+    dir: PathBuf,
+}
+
+impl Files {
+    pub(crate) fn open(
+        vfs: &dyn Vfs,
+        dir: &Path,
+        entries: &[DataFileEntry],
+        findings: &Findings<'_>,
+    ) -> Result<Files> {
+        let mut files = BTreeMap::new();
+        for entry in entries {
+            if let Some(file) = open_data_file(vfs, dir, entry, Some(findings))? {
+                files.insert(entry.number, file);
+            }
+        }
+        Ok(Files {
+            files,
+            dir: dir.to_path_buf(),
+        })
+    }
+
+    pub(crate) fn add(&mut self, file: DataFile) {
+        self.files.entry(file.identity().number).or_insert(file);
+    }
+
+    pub(crate) fn has(&self, number: u32) -> bool {
+        self.files.contains_key(&number)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &DataFile> {
+        self.files.values()
+    }
+
+    pub(crate) fn path(&self, number: u32) -> PathBuf {
+        self.dir.join(data_file_name(number))
+    }
+
+    /// The body of that version of that document.
+    ///
+    /// # Errors
+    /// `Corrupt` if it does not verify; `Io`.
+    pub(crate) fn read(&self, key: Key, version: u64, pointer: FilePtr) -> Result<Arc<[u8]>> {
+        let id = FrameId {
+            collection: key.collection,
+            id: key.id,
+            version,
+        };
+        match self.files.get(&pointer.file) {
+            Some(file) => Ok(file.read(pointer, &id)?),
+            None => {
+                let path = self.path(pointer.file);
+                let what = format!("{} is missing", path.display());
+                Err(Error::new(ErrorKind::Corrupt, what))
+            }
+        }
+    }
 }

@@ -5,6 +5,7 @@
 //! on behind damage.
 
 mod check;
+mod check_log;
 mod documents;
 mod dump;
 mod files;

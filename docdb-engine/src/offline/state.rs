@@ -2,20 +2,20 @@
 //! and what the log says on top of it.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use docdb_datafile::{DataFile, FilePtr, FrameId};
+use docdb_datafile::FilePtr;
 use docdb_index::{Key, Pointer};
 use docdb_types::{DEFAULT_COLLECTION, ErrorKind};
 use docdb_vfs::Vfs;
 use docdb_wal::{LogFinding, Lsn, SurveyReport, Surveyed, Surveyor, WalOptions, survey};
 
-use super::files::{Manifests, open_data_file};
+use super::files::Manifests;
 use super::finding::{Finding, Findings};
 use crate::bulk_files::BulkFiles;
 use crate::error::{Error, Result};
-use crate::manifest::{CollectionEntry, DataFileEntry, MANIFEST, Manifest};
+use crate::manifest::{CollectionEntry, MANIFEST, Manifest};
 use crate::open::WAL_DIR;
 use crate::pointer::DocPtr;
 use crate::record::{self, KIND_COMMIT, LoggedOp, OpKind};
@@ -348,68 +348,6 @@ impl From<LogFinding> for Finding {
             Finding::note
         };
         make(&finding.path, Some(finding.offset), finding.what)
-    }
-}
-
-/// Data files, opened whatever is wrong with them.
-pub(crate) struct Files {
-    files: BTreeMap<u32, DataFile>,
-    dir: PathBuf,
-}
-
-impl Files {
-    pub(crate) fn open(
-        vfs: &dyn Vfs,
-        dir: &Path,
-        entries: &[DataFileEntry],
-        findings: &Findings<'_>,
-    ) -> Result<Files> {
-        let mut files = BTreeMap::new();
-        for entry in entries {
-            if let Some(file) = open_data_file(vfs, dir, entry, Some(findings))? {
-                files.insert(entry.number, file);
-            }
-        }
-        Ok(Files {
-            files,
-            dir: dir.to_path_buf(),
-        })
-    }
-
-    pub(crate) fn add(&mut self, file: DataFile) {
-        self.files.entry(file.identity().number).or_insert(file);
-    }
-
-    pub(crate) fn has(&self, number: u32) -> bool {
-        self.files.contains_key(&number)
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &DataFile> {
-        self.files.values()
-    }
-
-    pub(crate) fn path(&self, number: u32) -> PathBuf {
-        self.dir.join(docdb_datafile::data_file_name(number))
-    }
-
-    /// The body of that version of that document.
-    ///
-    /// # Errors
-    /// `Corrupt` if it does not verify; `Io`.
-    pub(crate) fn read(&self, key: Key, version: u64, pointer: FilePtr) -> Result<Arc<[u8]>> {
-        let id = FrameId {
-            collection: key.collection,
-            id: key.id,
-            version,
-        };
-        match self.files.get(&pointer.file) {
-            Some(file) => Ok(file.read(pointer, &id)?),
-            None => {
-                let path = self.path(pointer.file);
-                let what = format!("{} is missing", path.display());
-                Err(Error::new(ErrorKind::Corrupt, what))
-            }
-        }
     }
 }
 

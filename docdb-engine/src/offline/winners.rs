@@ -143,7 +143,6 @@ impl<'a> Winners<'a> {
     ///
     /// # Errors
     /// As [`Winners::new`].
-    #[expect(clippy::should_implement_trait, reason = "fails once and for all")]
     pub(crate) fn next(&mut self) -> Result<Option<Winner>> {
         let heads = self.sources.iter().filter_map(|source| source.head);
         let Some(key) = heads.map(|entry| entry.key).min() else {

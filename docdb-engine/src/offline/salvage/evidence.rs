@@ -14,7 +14,8 @@ use docdb_datafile::{DataFile, DataFileError, FilePtr, FrameId};
 use docdb_index::{Key, RunFound, RunIdentity, RunSurvey};
 use docdb_vfs::Vfs;
 
-use super::super::state::{Files, State};
+use super::super::files::Files;
+use super::super::state::State;
 use super::super::winners::Ranges;
 use crate::error::Result;
 use crate::pointer::DocPtr;

@@ -9,32 +9,32 @@
 //! deleted, if only by a record behind the hole, is never put into the new database.
 
 mod evidence;
+mod places;
+mod report;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use docdb_datafile::format::{FILE_HEADER_BYTES, decode_file_header};
-use docdb_datafile::{DataFile, FilePtr, parse_data_file_name};
-use docdb_index::format::{PAGE_BYTES, decode_header};
-use docdb_index::{Key, RunIdentity, parse_run_file_name};
+use docdb_datafile::FilePtr;
+use docdb_index::Key;
 use docdb_types::ErrorKind;
-use docdb_vfs::{OpenMode, Vfs};
-use docdb_wal::{LogFinding, Lsn, Surveyed, Surveyor, WalOptions, survey};
+use docdb_vfs::Vfs;
+use docdb_wal::{Lsn, WalOptions, survey};
 
 use super::documents::{Documents, Newest};
-use super::files::{self, Manifests, named_data_files};
-use super::finding::{Finding, Findings, Observer, Progress};
+use super::files::{self, Files, Manifests};
+use super::finding::{Finding, Findings, Observer};
 use super::source::Source;
-use super::state::{Base, Files, Later, State, Where};
+use super::state::{Base, Later, State, Where};
 use super::winners::Ranges;
 use crate::error::Result;
-use crate::manifest::{CollectionEntry, Manifest};
+use crate::manifest::CollectionEntry;
 use crate::open::{WAL_DIR, lock_database};
-use crate::pointer::DocPtr;
-use crate::record::{self, KIND_COMMIT, OpKind};
 use evidence::{Evidences, Places, Wanted, find_copies};
+use places::{LogFinder, open_files, runs_beside};
+pub use report::{DoubtfulDocument, LostDocument, SalvageLog, SalvageOptions, SalvageReport};
 use write::NewDatabase;
 
 /// Most documents of which copies are looked for.
@@ -42,104 +42,6 @@ const WANTED_MAX: usize = 1 << 20;
 /// After damage to the log or the manifest versions may have been given out that nobody sees any more:
 /// the new database leaves so many out.
 const VERSIONS_LEFT_OUT: u64 = 1 << 20;
-
-/// How a salvage is made. Start from [`SalvageOptions::default`].
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct SalvageOptions {
-    /// Puts the newest version of what is doubtful into the new database, too.
-    pub include_doubtful: bool,
-    /// Is told how far it has got.
-    pub progress: Progress,
-    /// Most documents of which what data files hold is kept in memory at a time, some 100 bytes each.
-    /// If more are doubtful, the data files are read as often as is needed.
-    pub doubtful_max: usize,
-}
-
-impl Default for SalvageOptions {
-    fn default() -> Self {
-        Self {
-            include_doubtful: false,
-            progress: Progress::default(),
-            doubtful_max: 1 << 20,
-        }
-    }
-}
-
-/// A document that is lost.
-#[derive(Debug, Clone)]
-pub struct LostDocument<'a> {
-    /// The collection's name.
-    pub collection: &'a str,
-    /// The id.
-    pub id: u64,
-    /// The version.
-    pub version: u64,
-    /// The file in which it stood.
-    pub file: &'a Path,
-    /// Where it stood.
-    pub offset: u64,
-    /// What does not verify.
-    pub why: &'a str,
-    /// The newest earlier version of which the bytes are still there.
-    pub older_version: Option<u64>,
-}
-
-/// A document of which nobody can say whether that is what the database had.
-#[derive(Debug, Clone)]
-pub struct DoubtfulDocument<'a> {
-    /// The collection's name.
-    pub collection: &'a str,
-    /// The id.
-    pub id: u64,
-    /// The version; 0 if it is not known.
-    pub version: u64,
-    /// The document; `None`: it was deleted.
-    pub body: Option<&'a [u8]>,
-    /// Why it is doubtful.
-    pub why: &'a str,
-    /// The file in which it stands.
-    pub file: &'a Path,
-    /// Where it stands.
-    pub offset: u64,
-    /// Whether the new database has it, or does without the document.
-    pub is_included: bool,
-}
-
-/// Who is told what becomes of documents that are not simply there.
-pub trait SalvageLog {
-    /// Cannot be had.
-    ///
-    /// # Errors
-    /// End the salvage.
-    fn lost(&mut self, document: &LostDocument<'_>) -> Result<()>;
-
-    /// Is not proven.
-    ///
-    /// # Errors
-    /// End the salvage.
-    fn doubtful(&mut self, document: &DoubtfulDocument<'_>) -> Result<()>;
-}
-
-/// What a salvage saw and did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct SalvageReport {
-    /// The new database is as the old one was after this commit, but for what is lost or was included.
-    pub version: u64,
-    /// Documents in the new database.
-    pub documents: u64,
-    /// Those of them that were taken from a copy, as theirs did not verify.
-    pub from_copies: u64,
-    /// Documents that are lost.
-    pub lost: u64,
-    /// Documents that are doubtful.
-    pub doubtful: u64,
-    /// Things that are damaged.
-    pub damages: u64,
-    /// Whether everything is there: nothing is lost or doubtful, named or not.
-    pub is_whole: bool,
-}
 
 /// Makes a new database in `into`, which must not exist, of what the one in `dir` still has. That is
 /// locked and not changed; nobody may have it open. The new one is there as a whole or not at all.
@@ -212,82 +114,6 @@ pub fn salvage(
     let version = salvage.highest_version.saturating_add(left_out);
     new.finish(collections, next_collection, version)?;
     Ok(report)
-}
-
-/// All data files: those that are named, and whatever else is a data file by its own header.
-fn open_files(
-    source: &Source,
-    dir: &Path,
-    names: &[String],
-    state: &State,
-    kept: &[Manifest],
-    findings: &Findings<'_>,
-) -> Result<Files> {
-    let current = named_data_files(std::iter::once(&state.manifest), &state.bulk_files);
-    let mut files = Files::open(source, dir, &current, findings)?;
-    let nobody = Silent;
-    let quiet = Findings::new(&nobody);
-    for entry in named_data_files(kept.iter(), &state.bulk_files) {
-        if !files.has(entry.number)
-            && let Some(file) = files::open_data_file(source, dir, &entry, Some(&quiet))?
-        {
-            files.add(file);
-        }
-    }
-    for name in names {
-        let Some(number) = parse_data_file_name(name).filter(|number| !files.has(*number)) else {
-            continue;
-        };
-        let path = dir.join(name);
-        let file = source.open(&path, OpenMode::Read)?;
-        let mut header = [0; FILE_HEADER_BYTES];
-        if file.read_at(&mut header, 0)? < FILE_HEADER_BYTES {
-            continue;
-        }
-        if let Ok(identity) = decode_file_header(&header)
-            && identity.number == number
-        {
-            let length = file.len()?;
-            files.add(DataFile::open_damaged(source, &path, identity, length)?);
-        }
-    }
-    Ok(files)
-}
-
-/// Runs that may tell more than the manifest's: all, unless the newest one is at hand.
-fn runs_beside(
-    source: &Source,
-    dir: &Path,
-    names: &[String],
-    state: &State,
-) -> Result<Vec<(PathBuf, RunIdentity)>> {
-    let mut runs = Vec::new();
-    if state.base == Base::Newest {
-        return Ok(runs);
-    }
-    for name in names {
-        let Some(number) = parse_run_file_name(name) else {
-            continue;
-        };
-        let path = dir.join(name);
-        let mut page = [0; PAGE_BYTES];
-        let file = source.open(&path, OpenMode::Read)?;
-        if file.read_at(&mut page, 0)? == PAGE_BYTES
-            && let Ok(identity) = decode_header::<DocPtr>(&page)
-            && identity.number == number
-            && !state.manifest.names_run(number)
-        {
-            runs.push((path, identity));
-        }
-    }
-    Ok(runs)
-}
-
-/// Tells nobody.
-struct Silent;
-
-impl Observer for Silent {
-    fn finding(&self, _finding: Finding) {}
 }
 
 struct Salvage<'a> {
@@ -520,12 +346,12 @@ impl<'a> Salvage<'a> {
             Where::Logged(body) => self.push(new, key, version, &body),
             Where::Stored(pointer) => match self.read(key, version, pointer)? {
                 Ok(body) => self.push(new, key, version, &body),
-                Err(why) => self.from_copy(new, key, version, pointer, &why),
+                Err(why) => self.copied(new, key, version, pointer, &why),
             },
         }
     }
 
-    fn from_copy(
+    fn copied(
         &mut self,
         new: &mut NewDatabase,
         key: Key,
@@ -606,36 +432,4 @@ fn behind(later: &Later) -> Doubt {
         file: later.path.to_path_buf(),
         offset: later.offset,
     }
-}
-
-/// Takes the documents that are wanted from records of exactly their version.
-struct LogFinder<'a> {
-    wanted: &'a mut BTreeMap<Key, Wanted>,
-    found: &'a mut BTreeMap<Key, Arc<[u8]>>,
-}
-
-impl Surveyor for LogFinder<'_> {
-    fn record(&mut self, surveyed: Surveyed<'_>) {
-        let version = surveyed.record.lsn.0;
-        if surveyed.record.kind != KIND_COMMIT {
-            return;
-        }
-        let Ok(ops) = record::decode(surveyed.record.payload) else {
-            return;
-        };
-        for op in ops {
-            let key = Key::new(op.collection, op.id);
-            if op.kind == OpKind::Put
-                && let Some(wanted) = self.wanted.get_mut(&key)
-            {
-                if wanted.version == version {
-                    self.found.insert(key, Arc::from(op.body));
-                } else if version < wanted.version {
-                    wanted.older = wanted.older.max(Some(version));
-                }
-            }
-        }
-    }
-
-    fn found(&mut self, _finding: LogFinding) {}
 }

@@ -6,78 +6,27 @@
 //! before it. Those are the records that a recovery would replay if it got that far; all others are
 //! what somebody wrote, and no more is known of them.
 
-use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
+mod found;
+mod parts;
+
+use std::path::Path;
 use std::sync::Arc;
 
-use docdb_vfs::{Vfs, VfsFile};
+use docdb_vfs::Vfs;
 
-use super::chain::{self, SegmentFile};
-use super::judge::{NUMBER_MAX, Replayed};
+use super::chain;
+use super::judge::NUMBER_MAX;
 use super::reader::{ChainEnd, Records, SegmentReader};
-use crate::error::{Result, WalError};
+use crate::error::Result;
 use crate::format::group::{self, FLAG_JUMP, FLAG_SEAL, GroupHeader, GroupPlace};
 use crate::format::record::RecordSeed;
-use crate::format::segment::{Cut, DATA_START, HeaderError, Origin, file_name};
+use crate::format::segment::{DATA_START, Origin, file_name};
 use crate::format::{GROUP_ALIGN_BYTES, align_group, align_up};
 use crate::options::WalOptions;
 use crate::unpack::Unpacker;
 
-/// A record that verifies.
-#[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
-pub struct Surveyed<'a> {
-    /// The record.
-    pub record: Replayed<'a>,
-    /// The segment in which it stands.
-    pub path: &'a Path,
-    /// Where its header stands there.
-    pub offset: u64,
-    /// Whether nothing that is needed is missing before it.
-    pub in_order: bool,
-}
-
-/// Something that is not as it should be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct LogFinding {
-    /// The file.
-    pub path: PathBuf,
-    /// Where in it.
-    pub offset: u64,
-    /// What does not verify.
-    pub what: String,
-    /// Whether something that was durable is damaged; otherwise it is a torn tail or a leftover, which
-    /// a recovery deals with.
-    pub is_damage: bool,
-}
-
-/// Who is told what a survey finds, in the order of the log.
-pub trait Surveyor {
-    /// A record that verifies.
-    fn record(&mut self, record: Surveyed<'_>);
-    /// Something that is not as it should be.
-    fn found(&mut self, finding: LogFinding);
-}
-
-/// What a survey saw.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct SurveyReport {
-    /// Segments read.
-    pub segments: u64,
-    /// Groups that verify.
-    pub groups: u64,
-    /// Records handed out.
-    pub records: u64,
-    /// The last record up to which nothing that is needed is missing; one below `start_lsn` if there is
-    /// none.
-    pub last_lsn: u64,
-    /// The highest number that any record, or anything that is known to have been durable, has.
-    pub highest_lsn: u64,
-    /// Whether everything that was durable from `start_lsn` on is there.
-    pub is_whole: bool,
-}
+pub use found::{LogFinding, SurveyReport, Surveyed, Surveyor};
+use parts::Part;
 
 /// Reads all of the log in `dir`, also the segments that are only kept, over any damage. Uses
 /// `wal_id`, `start_lsn` and `proven_lsn` of the options. Memory is bounded by the largest group.
@@ -143,20 +92,6 @@ pub fn survey(
     Ok(survey.report)
 }
 
-/// A segment, as far as it counts.
-struct Part {
-    number: u64,
-    path: PathBuf,
-    file: Arc<dyn VfsFile>,
-    /// `None` if the header does not verify.
-    origin: Option<Origin>,
-    is_recycled: bool,
-    durable: (u64, u64),
-    /// Bytes from here on are void.
-    end: u64,
-    is_cut: bool,
-}
-
 struct Survey<'a> {
     surveyor: &'a mut dyn Surveyor,
     start_lsn: u64,
@@ -194,70 +129,6 @@ impl Survey<'_> {
 
     fn note(&mut self, path: &Path, offset: u64, what: &str) {
         self.tell(path, offset, what, false);
-    }
-
-    /// The segments that count, oldest first.
-    fn parts(&mut self, segments: Vec<SegmentFile>, wal_id: Option<u128>) -> Result<Vec<Part>> {
-        let mut parts = VecDeque::new();
-        let mut cut: Option<Cut> = None;
-        let mut newer: Option<u64> = None;
-        for segment in segments.into_iter().rev() {
-            let SegmentFile {
-                number,
-                path,
-                file,
-                header,
-            } = segment;
-            if cut.is_some_and(|cut| number > cut.segment) {
-                self.note(&path, 0, "a recovery has cut this segment away");
-                continue;
-            }
-            let header = match header {
-                Ok(header) if wal_id.is_some_and(|id| id != header.wal_id) => {
-                    let what = format!("the segment belongs to log {:032x}", header.wal_id);
-                    self.damage(&path, 24, &what);
-                    continue;
-                }
-                Ok(header) => Some(header),
-                Err(HeaderError::Damaged(what)) => {
-                    self.damage(&path, 0, what);
-                    None
-                }
-                Err(HeaderError::Unsupported(what)) => {
-                    return Err(WalError::UnsupportedVersion { path, what });
-                }
-            };
-            let wanted = match (cut, newer) {
-                (Some(cut), _) => Some(cut.segment),
-                (None, Some(newer)) => newer.checked_sub(1),
-                (None, None) => None,
-            };
-            if let Some(wanted) = wanted
-                && wanted != number
-            {
-                let path = path.with_file_name(file_name(wanted));
-                self.damage(&path, 0, "the file is missing, but the log goes on in it");
-            }
-            let cut_here = cut.take().filter(|cut| cut.segment == number);
-            let length = file.len()?;
-            let capacity = header.map_or(length, |header| header.capacity_bytes);
-            cut = match header.map(|header| header.origin) {
-                Some(Origin::Recovered(at)) if at.segment < number => Some(at),
-                _ => None,
-            };
-            newer = Some(number);
-            parts.push_front(Part {
-                number,
-                path,
-                file,
-                origin: header.map(|header| header.origin),
-                is_recycled: header.is_none_or(|header| header.recycled),
-                durable: header.map_or((0, 0), |h| (h.durable_lsn, h.durable_group)),
-                end: cut_here.map_or(capacity, |cut| cut.offset).min(length),
-                is_cut: cut_here.is_some(),
-            });
-        }
-        Ok(parts.into())
     }
 
     /// Learns from every header what was durable, so that damage is told from a torn tail at once.
@@ -404,7 +275,6 @@ impl Survey<'_> {
     }
 
     /// Looks for the next group of the log behind one that does not verify at `offset`.
-    #[expect(clippy::type_complexity, reason = "what `segment` looks for itself")]
     fn skip(
         &mut self,
         part: &Part,
