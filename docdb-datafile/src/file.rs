@@ -96,6 +96,25 @@ impl DataFile {
         })
     }
 
+    /// As [`DataFile::open`], whatever is wrong with the file: its header is not looked at, and what is
+    /// missing at its end counts as damaged where it is read. For salvage; only a file that cannot be
+    /// opened is an error. `durable_len` may also be more than was ever durable.
+    pub fn open_damaged(
+        vfs: &dyn Vfs,
+        path: &Path,
+        identity: FileIdentity,
+        durable_len: u64,
+    ) -> Result<Self> {
+        let file = vfs.open(path, OpenMode::Read)?;
+        let len = file.len()?;
+        Ok(Self {
+            file,
+            path: path.to_path_buf(),
+            identity,
+            durable_len: AtomicU64::new(durable_len.min(len)),
+        })
+    }
+
     /// The file's path.
     pub fn path(&self) -> &Path {
         &self.path

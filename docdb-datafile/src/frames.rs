@@ -20,6 +20,17 @@ pub struct Frame {
     pub body: Vec<u8>,
 }
 
+/// A verified frame, in the memory that it was read into.
+#[derive(Debug, Clone, Copy)]
+pub struct FrameInPlace<'a> {
+    /// Where it lies.
+    pub ptr: FilePtr,
+    /// What its header says.
+    pub header: FrameHeader,
+    /// The document's bytes.
+    pub body: &'a [u8],
+}
+
 /// An iterator over the verified frames of a file up to its durable length; padding is checked and
 /// left out.
 ///
@@ -84,17 +95,15 @@ impl<'a> Frames<'a> {
         Ok(header)
     }
 
-    /// The frame at `self.next`; `None` for padding. Moves on past the frame whose header verifies.
-    fn frame(&mut self) -> Result<Option<Frame>> {
+    /// The frame at `self.next`, whose body is then in the buffer; `None` for padding. Moves on past the
+    /// frame whose header verifies.
+    fn frame(&mut self) -> Result<Option<(FilePtr, FrameHeader)>> {
         let offset = self.next;
         let header = self.header(offset)?;
         let file = self.file;
         let frame_bytes = format::frame_bytes(header.len);
         self.next = offset + frame_bytes;
-        let rest = self.bytes(
-            offset + FRAME_HEADER_BYTES as u64,
-            frame_bytes as usize - FRAME_HEADER_BYTES,
-        )?;
+        let rest = &self.bytes(offset, frame_bytes as usize)?[FRAME_HEADER_BYTES..];
         let (body, zeros) = rest.split_at(header.len as usize);
         if crc32fast::hash(body) != header.body_crc {
             return Err(file.corrupt(offset, "the body's checksum is wrong"));
@@ -105,16 +114,12 @@ impl<'a> Frames<'a> {
         if header.is_padding() {
             return Ok(None);
         }
-        Ok(Some(Frame {
-            ptr: FilePtr {
-                file: file.identity().number,
-                offset,
-                len: header.len,
-            },
-            id: header.id,
-            tombstone: header.is_tombstone(),
-            body: body.to_vec(),
-        }))
+        let ptr = FilePtr {
+            file: file.identity().number,
+            offset,
+            len: header.len,
+        };
+        Ok(Some((ptr, header)))
     }
 
     /// Moves on to the next offset where a header verifies.
@@ -133,10 +138,19 @@ impl<'a> Frames<'a> {
     }
 }
 
-impl Iterator for Frames<'_> {
-    type Item = Result<Frame>;
+impl Frames<'_> {
+    /// As [`Iterator::next`], without a copy of the body.
+    pub fn next_in_place(&mut self) -> Option<Result<FrameInPlace<'_>>> {
+        let (ptr, header) = match self.advance()? {
+            Ok(found) => found,
+            Err(error) => return Some(Err(error)),
+        };
+        let start = (ptr.offset - self.buffer_at) as usize + FRAME_HEADER_BYTES;
+        let body = &self.buffer[start..start + ptr.len as usize];
+        Some(Ok(FrameInPlace { ptr, header, body }))
+    }
 
-    fn next(&mut self) -> Option<Self::Item> {
+    fn advance(&mut self) -> Option<Result<(FilePtr, FrameHeader)>> {
         while !self.done && self.next < self.end {
             let offset = self.next;
             match self.frame() {
@@ -160,5 +174,19 @@ impl Iterator for Frames<'_> {
             }
         }
         None
+    }
+}
+
+impl Iterator for Frames<'_> {
+    type Item = Result<Frame>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let frame = self.next_in_place()?;
+        Some(frame.map(|frame| Frame {
+            ptr: frame.ptr,
+            id: frame.header.id,
+            tombstone: frame.header.is_tombstone(),
+            body: frame.body.to_vec(),
+        }))
     }
 }

@@ -13,7 +13,7 @@ mod writer;
 pub use error::{DataFileError, Result};
 pub use file::DataFile;
 pub use format::{FileIdentity, FrameId};
-pub use frames::{Frame, Frames};
+pub use frames::{Frame, FrameInPlace, Frames};
 pub use read_ahead::{ReadAhead, ReadOrder, WINDOW_BYTES_MAX, WINDOWS_MAX};
 pub use scrub::{Damage, Scrubbed};
 pub use store::{DocStore, FileStats};

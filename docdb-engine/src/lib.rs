@@ -17,6 +17,7 @@ mod error;
 mod heal;
 pub mod json;
 mod manifest;
+pub mod offline;
 mod open;
 mod ops;
 mod options;

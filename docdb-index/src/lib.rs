@@ -19,8 +19,9 @@ pub use error::{IndexError, Result};
 pub use index::{Index, IndexOptions, IndexStats, Lookup, Seen};
 pub use key::{Direction, Key};
 pub use run::{
-    BlockCache, Merge, MergeStats, Probe, ReadMode, Run, RunChunk, RunEntry, RunIdentity, RunMeta,
-    RunScrubbed, RunWriter, Winners, format, merge_runs, parse_run_file_name, run_file_name,
+    BlockCache, Merge, MergeStats, Probe, ReadMode, Run, RunChunk, RunEntry, RunFound, RunIdentity,
+    RunMeta, RunScrubbed, RunSurvey, RunWriter, Winners, format, merge_runs, parse_run_file_name,
+    run_file_name,
 };
 pub use scan::Scan;
 pub use since::Searched;

@@ -32,6 +32,12 @@ pub(crate) fn creating_dir_name(id: u64) -> String {
     format!("{}{CREATING_SUFFIX}", database_dir_name(id))
 }
 
+/// The id in the name of a database's directory, spelled exactly as [`database_dir_name`] does.
+pub(crate) fn parse_database_dir(name: &str) -> Option<u64> {
+    let id = u64::from_str_radix(name.strip_prefix(DATABASE_PREFIX)?, 16).ok()?;
+    (id > 0 && database_dir_name(id) == name).then_some(id)
+}
+
 /// Whether `name` is, or claims to be, a database's directory.
 pub(crate) fn is_database_dir(name: &str) -> bool {
     name.starts_with(DATABASE_PREFIX)

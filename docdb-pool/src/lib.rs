@@ -9,6 +9,7 @@ mod layout;
 mod lifecycle;
 mod lock_file;
 mod maintenance;
+pub mod offline;
 mod options;
 #[cfg(feature = "planted-bugs")]
 pub mod planted;

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use docdb_engine::{Compression, Durability};
 
 use crate::limits::DRAIN_TIMEOUT;
+use crate::offline;
 use crate::restore::RestoreArgs;
 
 /// The DocDB server: many JSON document databases over a Unix socket.
@@ -40,6 +41,14 @@ pub enum Command {
     Serve,
     /// Make a data directory of a backup; the backup is verified first, and is not changed.
     Restore(RestoreArgs),
+    /// Verify a data directory that no server owns; change nothing.
+    Check(offline::CheckArgs),
+    /// Make a new data directory of what verifies of one that is damaged, which is not changed.
+    Salvage(offline::SalvageArgs),
+    /// Write all documents of a data directory that no server owns, one JSON object to a line.
+    Dump(offline::DumpArgs),
+    /// Give back the space of what is superseded or deleted in a data directory that no server owns.
+    Compact(offline::CompactArgs),
 }
 
 /// The options of `serve`.

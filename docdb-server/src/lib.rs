@@ -9,6 +9,7 @@ mod execute;
 mod heal;
 mod limits;
 mod logging;
+pub mod offline;
 mod open_scan;
 mod quiet;
 mod restore;

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use docdb_server::{
-    Cli, Command, Config, Server, ServerError, init_logging, restore, runtime, stop_on_signals,
+    Cli, Command, Config, Server, ServerError, init_logging, offline, restore, runtime,
+    stop_on_signals,
 };
 
 #[cfg(feature = "planted-bugs")]
@@ -19,12 +20,14 @@ fn main() -> ExitCode {
         let _ = writeln!(std::io::stderr(), "docdb-server: {message}");
         return ExitCode::from(plant::UNKNOWN);
     }
-    let result = match &cli.command {
-        Some(Command::Restore(args)) => restore(args),
-        _ => serve(Config::from(cli.serve)),
+    let config = Config::from(cli.serve);
+    let done = match cli.command {
+        None | Some(Command::Serve) => serve(config).map(|()| 0),
+        Some(Command::Restore(args)) => restore(&args).map(|()| 0),
+        Some(command) => offline::run(&command, &config).map_err(ServerError::from),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
+    match done {
+        Ok(code) => ExitCode::from(code),
         Err(error) => {
             // There is nobody to tell that stderr is gone.
             let _ = writeln!(std::io::stderr(), "docdb-server: {error}");

@@ -11,6 +11,7 @@ pub(crate) mod hooked;
 pub(crate) mod kept;
 pub(crate) mod model;
 pub(crate) mod modes;
+pub(crate) mod offline;
 pub(crate) mod transactions;
 pub(crate) mod watched;
 pub(crate) mod workload;

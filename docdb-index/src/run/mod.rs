@@ -10,6 +10,7 @@ mod probe;
 mod reader;
 mod scrub;
 mod search;
+mod survey;
 mod writer;
 
 pub use blocks::BlockCache;
@@ -18,6 +19,7 @@ pub use merge::{Merge, MergeStats, Winners, merge_runs};
 pub use probe::Probe;
 pub use reader::{ReadMode, Run, RunChunk};
 pub use scrub::RunScrubbed;
+pub use survey::{RunFound, RunSurvey};
 pub use writer::RunWriter;
 
 use docdb_mvcc::CommitTs;

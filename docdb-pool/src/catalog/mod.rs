@@ -4,4 +4,4 @@ pub(crate) mod format;
 mod store;
 
 pub(crate) use format::{Catalog, Entry, EntryState};
-pub(crate) use store::{CatalogError, CatalogStore};
+pub(crate) use store::{CatalogError, CatalogStore, look_at_copies};

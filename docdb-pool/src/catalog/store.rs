@@ -97,7 +97,71 @@ enum Copy {
     Damaged { offset: u64, what: String },
 }
 
+/// What the copies of a catalog are, without the wish to open it.
+#[derive(Debug, Default)]
+pub(crate) struct Looked {
+    /// The newest that verifies.
+    pub(crate) catalog: Option<Catalog>,
+    /// Of each copy that is not what it should be the file, the place, what is wrong, and whether that is
+    /// damage rather than an interrupted change.
+    pub(crate) problems: Vec<(PathBuf, Option<u64>, String, bool)>,
+}
+
+/// Reads both copies.
+pub(crate) fn look_at_copies(vfs: &dyn Vfs, data_dir: &Path) -> Result<Looked, CatalogError> {
+    let mut looked = Looked::default();
+    let mut found = Vec::new();
+    for name in [layout::CATALOG, layout::CATALOG_COPY] {
+        let path = data_dir.join(name);
+        match read_copy(vfs, &path)? {
+            Copy::Valid(catalog) => found.push((path, catalog)),
+            Copy::Missing => looked
+                .problems
+                .push((path, None, "it is missing".into(), true)),
+            Copy::Damaged { offset, what } => {
+                looked.problems.push((path, Some(offset), what, true));
+            }
+        }
+    }
+    if let [(_, one), (path, two)] = &found[..] {
+        let problem = if one.data_dir_id != two.data_dir_id {
+            Some(("it and its copy are from different data directories", true))
+        } else if one.edit != two.edit {
+            Some((
+                "one copy is older than the other, which the next start corrects",
+                false,
+            ))
+        } else if one != two {
+            Some(("it and its copy differ at the same edit number", true))
+        } else {
+            None
+        };
+        if let Some((what, is_damage)) = problem {
+            let problem = (path.clone(), Some(24), what.into(), is_damage);
+            looked.problems.push(problem);
+        }
+    }
+    let catalogs = found.into_iter().map(|(_, catalog)| catalog);
+    looked.catalog = catalogs.max_by_key(|catalog| catalog.edit);
+    Ok(looked)
+}
+
 impl CatalogStore {
+    /// Writes the first catalog of a data directory, durably.
+    pub(crate) fn create(
+        vfs: Arc<dyn Vfs>,
+        data_dir: &Path,
+        catalog: Catalog,
+    ) -> Result<(), CatalogError> {
+        let mut store = CatalogStore {
+            vfs,
+            data_dir: data_dir.to_path_buf(),
+            current: catalog.clone(),
+            failure: None,
+        };
+        store.replace(catalog)
+    }
+
     /// Opens the catalog of `data_dir`, whose entries are `names`. Judges first: nothing is changed
     /// unless the verdict is that the catalog opens. A catalog is made only in a directory that has
     /// neither copy nor any database directory.

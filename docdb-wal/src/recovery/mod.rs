@@ -31,6 +31,7 @@ mod judge;
 mod progress;
 pub(crate) mod reader;
 mod report;
+mod survey;
 mod tail;
 
 use std::path::Path;
@@ -41,6 +42,7 @@ use docdb_vfs::Vfs;
 pub use judge::{Recovery, Replayed, Verdict};
 pub use progress::{OnProgress, RecoveryProgress};
 pub use report::{Cut, RecoveryReport};
+pub use survey::{LogFinding, SurveyReport, Surveyed, Surveyor, survey};
 
 use crate::driver::FlushDriver;
 use crate::error::{Result, WalError};

@@ -75,7 +75,6 @@ impl Lane {
     }
 
     /// An error is one of the commit.
-
     async fn run_transaction(
         &mut self,
         database: &Database,
