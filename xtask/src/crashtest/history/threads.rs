@@ -17,7 +17,7 @@ const TXNS: u64 = 600;
 const REOPENED_EVERY: u64 = 250;
 
 /// A history that takes so long hangs.
-const HANGS_AFTER: Duration = Duration::from_secs(20);
+const HANGS_AFTER: Duration = Duration::from_secs(15);
 
 /// Runs and judges one history in a new directory.
 pub(super) fn run(dir: PathBuf, kind: Kind, seed: u64) -> Result<Judged, String> {

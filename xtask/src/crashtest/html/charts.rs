@@ -57,7 +57,7 @@ fn bars(chart: &Chart, root: &Area<'_>) -> Drawn {
     let longest = points.iter().map(|(label, ..)| cut(label).chars().count());
     let labels = 20 + 8 * longest.max().unwrap_or(0) as u32;
     // The end is within.
-    let rows = (0..points.len() - 1).into_segmented();
+    let rows = (0..points.len().max(2) - 1).into_segmented();
     let mut context = ChartBuilder::on(root)
         .margin(8)
         .margin_right(70)
