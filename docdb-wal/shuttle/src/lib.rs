@@ -70,7 +70,8 @@ pub use lsn::Lsn;
 pub use options::WalOptions;
 pub use pack::Packed;
 pub use recovery::{
-    Cut, OnProgress, Recovery, RecoveryProgress, RecoveryReport, Replayed, Verdict,
+    Cut, LogFinding, OnProgress, Recovery, RecoveryProgress, RecoveryReport, Replayed,
+    SurveyReport, Surveyed, Surveyor, Verdict, survey,
 };
 pub use stats::{FlushStats, WalStats};
 pub use ticket::CommitTicket;
