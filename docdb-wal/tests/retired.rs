@@ -1,7 +1,5 @@
 //! What is retired must not take the place along where the rest of the log begins.
 
-#![expect(clippy::unwrap_used, reason = "a helper of a test may fail the test")]
-
 mod common;
 
 use std::sync::Arc;
