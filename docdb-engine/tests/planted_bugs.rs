@@ -5,7 +5,6 @@
 mod common;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use docdb_engine::planted::{Bug, plant};
 use docdb_engine::vfs::Vfs;
@@ -44,44 +43,10 @@ fn explore() -> Result<(), String> {
 }
 
 /// Whether readers beside writers of whole batches ever see a part of one.
-fn sees_torn_batches(rounds: usize) -> bool {
-    const DOCUMENTS: u64 = 1_000;
+fn sees_torn_batches(batches: usize) -> bool {
     let temp = tempfile::tempdir().unwrap();
-    let db = Db::open(temp.path().join("db")).unwrap();
-    let (torn, writing) = (AtomicBool::new(false), AtomicUsize::new(2));
-    std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                let batch: Vec<_> = (0..DOCUMENTS)
-                    .map(|id| WriteOp::upsert("_default", id, b"1"))
-                    .collect();
-                for _ in 0..rounds {
-                    if torn.load(Ordering::Relaxed) {
-                        break;
-                    }
-                    db.submit(&batch).wait().unwrap();
-                }
-                writing.fetch_sub(1, Ordering::Relaxed);
-            });
-        }
-        while writing.load(Ordering::Relaxed) > 0 {
-            let request = docdb_engine::ScanRequest {
-                collection: "_default".into(),
-                ..Default::default()
-            };
-            let mut scan = db.scan(&request).unwrap();
-            // A version that was pruned too early shows the same bug.
-            let Ok(items) = scan.next_chunk(DOCUMENTS as usize, usize::MAX) else {
-                torn.store(true, Ordering::Relaxed);
-                continue;
-            };
-            let whole = items.is_empty() || items.len() as u64 == DOCUMENTS;
-            if !whole || items.iter().any(|item| item.version != items[0].version) {
-                torn.store(true, Ordering::Relaxed);
-            }
-        }
-    });
-    torn.into_inner()
+    let seen = docdb_crashtest::histories::torn_batches(&temp.path().join("db"), batches);
+    seen.unwrap().is_err()
 }
 
 /// A database whose data file 1 is worth a compaction, with documents 0 to 40.

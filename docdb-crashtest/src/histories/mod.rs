@@ -1,5 +1,7 @@
 //! The engine as a source of transactions for `docdb-history`.
 
+mod torn;
+
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,6 +20,8 @@ use docdb_history::{
 };
 
 use parking_lot::RwLock;
+
+pub use torn::torn_batches;
 
 /// Where the database is on the simulated disk.
 const DIR: &str = "/data/db";

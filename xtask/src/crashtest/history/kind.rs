@@ -13,6 +13,8 @@ pub(super) enum Kind {
     Documents(u32),
     /// Invites write skew, which only the serializable level forbids.
     Skew(u32),
+    /// Large batches, which no checker needs to judge.
+    Batches,
 }
 
 /// What came of a history.
@@ -54,6 +56,7 @@ impl Kind {
 
     pub(super) fn name(self) -> String {
         let (what, percent) = match self {
+            Kind::Batches => return "large batches beside a reader".to_owned(),
             Kind::Lists(percent) => ("lists", percent),
             Kind::Documents(percent) => ("documents", percent),
             Kind::Skew(percent) => ("pairs that invite write skew", percent),
@@ -74,6 +77,7 @@ impl Kind {
             Kind::Lists(percent) => Box::new(histories::lists(percent)),
             Kind::Documents(percent) => Box::new(histories::documents(percent)),
             Kind::Skew(percent) => Box::new(histories::skew(percent)),
+            Kind::Batches => Box::new(histories::documents(0)),
         }
     }
 

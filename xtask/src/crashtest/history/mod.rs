@@ -24,6 +24,9 @@ mod threads;
 /// Histories on the simulated disk between two of a server.
 const SIMULATED_EACH_TURN: usize = 12;
 
+/// Large batches of each writer, beside a reader.
+const BATCHES: usize = 60;
+
 /// Histories of threads between two of a server.
 const THREADS_EACH_TURN: usize = 3;
 
@@ -40,6 +43,8 @@ pub(super) struct Histories<'a> {
 enum Place {
     Simulated(u64),
     Threads(u64),
+    /// Not a history, but batches so large that a reader may meet one half installed.
+    Torn(u64),
     Served(u64),
 }
 
@@ -50,6 +55,7 @@ impl Place {
         match kind {
             "simulated" => Some(Place::Simulated(number)),
             "threads" => Some(Place::Threads(number)),
+            "torn" => Some(Place::Torn(number)),
             "served" => Some(Place::Served(number)),
             _ => None,
         }
@@ -61,6 +67,7 @@ impl std::fmt::Display for Place {
         match self {
             Place::Simulated(number) => write!(f, "simulated-{number}"),
             Place::Threads(number) => write!(f, "threads-{number}"),
+            Place::Torn(number) => write!(f, "torn-{number}"),
             Place::Served(number) => write!(f, "served-{number}"),
         }
     }
@@ -72,6 +79,7 @@ struct Sum {
     ended: u64,
     simulated: u64,
     threads: u64,
+    scans: u64,
     served: u64,
     kills: u64,
     judged: Judged,
@@ -104,6 +112,24 @@ impl<'a> Histories<'a> {
                 sum.threads += 1;
                 let dir = self.dir.join("threads");
                 (kind, threads::run(dir, kind, seed)?)
+            }
+            Place::Torn(_) => {
+                let dir = self.dir.join("torn");
+                let _ = fs::remove_dir_all(&dir);
+                fs::create_dir_all(&self.dir).map_err(|e| e.to_string())?;
+                let violation = match histories::torn_batches(&dir, BATCHES) {
+                    Ok(Ok(scans)) => {
+                        sum.scans += scans;
+                        None
+                    }
+                    Ok(Err(what)) => Some(what),
+                    Err(error) => Some(format!("batches beside a reader: {error}")),
+                };
+                let judged = Judged {
+                    violation,
+                    ..Judged::default()
+                };
+                (Kind::Batches, judged)
             }
             Place::Served(number) => {
                 let seed = Rng::fork(job.seed, 1 << 40 | number).next();
@@ -159,7 +185,7 @@ impl<'a> Histories<'a> {
     }
 
     fn outcome(&self, sum: Sum) -> Outcome {
-        for each in ["server", "threads"] {
+        for each in ["server", "threads", "torn"] {
             let _ = fs::remove_dir_all(self.dir.join(each));
         }
         // Stays if a history is kept in it.
@@ -172,6 +198,7 @@ impl<'a> Histories<'a> {
             ),
             ("histories of eight threads on the real disk", sum.threads),
             ("histories of eight clients of a server", sum.served),
+            ("scans beside writers of large batches", sum.scans),
             ("SIGKILLs of that server", sum.kills),
             ("transactions committed", sum.judged.committed),
             ("transactions refused or rolled back", sum.judged.aborted),
@@ -207,7 +234,7 @@ impl Part for Histories<'_> {
         for turn in 0.. {
             let places = simulated.by_ref().take(SIMULATED_EACH_TURN);
             let places = places.chain(threads.by_ref().take(THREADS_EACH_TURN));
-            for place in places.chain([Place::Served(turn)]) {
+            for place in places.chain([Place::Torn(turn), Place::Served(turn)]) {
                 self.one(job, place, &mut sum)?;
                 if job.is_over(sum.ended) || !sum.violations.is_empty() {
                     return Ok(self.outcome(sum));
@@ -220,8 +247,9 @@ impl Part for Histories<'_> {
     }
 
     fn replay(&self, job: &Job<'_>, place: &str) -> Result<Outcome, String> {
-        let place = Place::read(place)
-            .ok_or_else(|| format!("{place} is no place: simulated-N, threads-N or served-N"))?;
+        let place = Place::read(place).ok_or_else(|| {
+            format!("{place} is no place: simulated-N, threads-N, torn-N or served-N")
+        })?;
         let mut sum = Sum::default();
         self.one(job, place, &mut sum)?;
         Ok(self.outcome(sum))
