@@ -191,6 +191,24 @@ fn damage_is_an_error_that_names_the_place() {
 }
 
 #[test]
+fn damage_before_the_first_record_that_is_wanted_is_passed_over() {
+    let vfs = disk();
+    let wal = create(&vfs).unwrap();
+    let entries: Vec<_> = (0..3)
+        .map(|n| append_and_wait(&wal, n, 300).unwrap())
+        .collect();
+    // In what the second group holds.
+    vfs.flip_bit(&segments(&vfs)[0], 8192 + 90, 0).unwrap();
+    for (at, is_read) in [(0, false), (1, false), (2, true)] {
+        let read = read_from(&wal, entries[at].lsn);
+        match is_read {
+            true => assert_eq!(read.unwrap(), entries[at..]),
+            false => assert!(matches!(read, Err(WalError::Corrupt { .. })), "{at}"),
+        }
+    }
+}
+
+#[test]
 fn beside_writers_and_a_retiring_thread() {
     let vfs = disk();
     let wal = create(&vfs).unwrap();
