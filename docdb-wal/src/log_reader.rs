@@ -23,11 +23,11 @@ use crate::unpack::Unpacker;
 ///
 /// It sees what is durable in the modes that acknowledge when a record is durable, and what was handed
 /// to the kernel in the others: never what a failed write may take back, but in the relaxed modes
-/// what a power loss may. Groups that lie whole before the record that it begins with are passed over
-/// by their headers: damage to what they hold is in nobody's way. It holds the segments open that it has yet to read, so retiring them
-/// does not disturb it; their space is free once it is past them. A reader that nobody asks for a
-/// record notices new segments only when it is asked, and so may miss some that were written and
-/// retired in between, which is an error and never a gap.
+/// what a power loss may. Groups before the record that it begins with are passed over by their headers:
+/// damage to what they hold is in nobody's way. It holds the segments open that it has yet to read, so
+/// retiring them does not disturb it; their space is free once it is past them. A reader that nobody
+/// asks for a record notices new segments only when it is asked, and so may miss some that were written
+/// and retired in between, which is an error and never a gap.
 pub struct LogReader {
     log: Arc<Log>,
     /// Records below this are passed over.
