@@ -260,6 +260,15 @@ fn what_a_patch_must_be() {
             r#"[{"op":"insert","path":"/b","value":1}]"#,
             (InvalidPath, Some(0)),
         ),
+        // An insertion into an object touches no member, but one below a member touches that.
+        (
+            r#"[{"op":"insert","path":"/d","value":1}]"#,
+            (InvalidPath, Some(0)),
+        ),
+        (
+            r#"[{"op":"insert","path":"/d/0","value":1}]"#,
+            (InvalidPatch, Some(0)),
+        ),
         (
             r#"[{"op":"delete","path":"/a"},{"op":"set","path":"/c","value":1},{"op":"delete","path":"/a"}]"#,
             (InvalidPath, Some(2)),
@@ -267,6 +276,7 @@ fn what_a_patch_must_be() {
     ] {
         let document = r#"{"a":1,"s":"x","l":[1,2],"o":{"p":1},"d":1,"\u0064":2}"#;
         assert_eq!(refused(document, change), wanted, "{change}");
+        fuzzing::edit::edit_texts(document.as_bytes(), change.as_bytes());
     }
     for document in ["[]", "1", "\"a\"", "null"] {
         let change = r#"[{"op":"set","path":"/a","value":1}]"#;

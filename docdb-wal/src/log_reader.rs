@@ -9,13 +9,13 @@ use docdb_vfs::OpenMode;
 
 use crate::durability::Reach;
 use crate::error::{Result, WalError};
-use crate::format::group::{self, FLAG_JUMP, FLAG_SEAL, GroupPlace};
+use crate::format::group::{self, FLAG_JUMP, FLAG_SEAL, GroupHeader, GroupPlace};
 use crate::format::segment::{DATA_START, HEADER_BYTES, Origin, SegmentHeader};
 use crate::format::{align_group, align_up};
 use crate::log::Log;
 use crate::lsn::Lsn;
 use crate::recovery::Replayed;
-use crate::recovery::reader::{ChainEnd, Records, SegmentReader, StoredRecord};
+use crate::recovery::reader::{ChainEnd, Records, SegmentReader, StoredRecord, is_possible};
 use crate::segment::Pin;
 use crate::unpack::Unpacker;
 
@@ -23,10 +23,11 @@ use crate::unpack::Unpacker;
 ///
 /// It sees what is durable in the modes that acknowledge when a record is durable, and what was handed
 /// to the kernel in the others: never what a failed write may take back, but in the relaxed modes
-/// what a power loss may. It holds the segments open that it has yet to read, so retiring them
-/// does not disturb it; their space is free once it is past them. A reader that nobody asks for a
-/// record notices new segments only when it is asked, and so may miss some that were written and
-/// retired in between, which is an error and never a gap.
+/// what a power loss may. Groups before the record that it begins with are passed over by their headers:
+/// damage to what they hold is in nobody's way. It holds the segments open that it has yet to read, so
+/// retiring them does not disturb it; their space is free once it is past them. A reader that nobody
+/// asks for a record notices new segments only when it is asked, and so may miss some that were written
+/// and retired in between, which is an error and never a gap.
 pub struct LogReader {
     log: Arc<Log>,
     /// Records below this are passed over.
@@ -286,19 +287,21 @@ impl LogReader {
                     format!("the group with record {} is damaged or missing", seen + 1),
                 ));
             };
-            let records = segment.reader.records(place, &header, self.log.seed)?;
-            let Some(records) = records else {
-                return Err(WalError::corrupt(
-                    &segment.path,
-                    place.offset,
-                    "a record does not verify",
-                ));
-            };
             self.group.clear();
-            self.group.extend_from_slice(records.bytes);
-            self.records_offset = records.offset;
             self.at = 0;
-            self.path.clone_from(&segment.path);
+            if !is_before(&header, self.from_lsn) {
+                let records = segment.reader.records(place, &header, self.log.seed)?;
+                let Some(records) = records else {
+                    return Err(WalError::corrupt(
+                        &segment.path,
+                        place.offset,
+                        "a record does not verify",
+                    ));
+                };
+                self.group.extend_from_slice(records.bytes);
+                self.records_offset = records.offset;
+                self.path.clone_from(&segment.path);
+            }
             let before = self.expected.unwrap_or(ChainEnd::before(&header));
             self.expected = Some(before.and(&header, crc));
             let length = group::HEADER_BYTES + header.records_bytes as usize;
@@ -316,4 +319,9 @@ impl LogReader {
         self.segments.pop_front();
         self.offset = DATA_START;
     }
+}
+
+/// Whether all the records of a group have numbers below `lsn`, and it may be passed over unread.
+fn is_before(header: &GroupHeader, lsn: u64) -> bool {
+    header.records > 0 && is_possible(header) && header.last_lsn() < lsn
 }

@@ -191,6 +191,19 @@ fn damage_is_an_error_that_names_the_place() {
 }
 
 #[test]
+fn damage_before_the_first_record_that_is_wanted_is_passed_over() {
+    let vfs = disk();
+    let wal = create(&vfs).unwrap();
+    let [first, second] = [0, 1].map(|n| append_and_wait(&wal, n, 300).unwrap());
+    // In what the first group of the segment holds; the other stands behind it.
+    assert_eq!(wal.stats().segments, 1);
+    vfs.flip_bit(&segments(&vfs)[0], 4096 + 90, 0).unwrap();
+    let read = read_from(&wal, first.lsn);
+    assert!(matches!(read, Err(WalError::Corrupt { .. })), "{read:?}");
+    assert_eq!(read_from(&wal, second.lsn).unwrap(), [second]);
+}
+
+#[test]
 fn beside_writers_and_a_retiring_thread() {
     let vfs = disk();
     let wal = create(&vfs).unwrap();

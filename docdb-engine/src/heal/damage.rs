@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use docdb_datafile::Damage;
+use docdb_index::format::PAGE_BYTES;
 use docdb_index::{IndexError, Probe, ReadMode};
 
 use super::restore::{Fate, How};
@@ -31,15 +32,16 @@ pub(super) fn add(stretches: &mut Vec<Damage>, more: Vec<Damage>) {
 }
 
 impl Inner {
-    /// Heals what lies in damaged stretches, and tells what became of each document.
+    /// Heals what lies in damaged stretches, and tells what became of each document. An error of
+    /// `on_fate` ends it. Returns about how many bytes of runs it has read.
     pub(super) fn heal_damaged(
         &self,
         damaged: &Damaged,
         how: How,
-        on_fate: &mut dyn FnMut(&Wanted, &Fate),
-    ) -> Result<()> {
+        on_fate: &mut dyn FnMut(&Wanted, &Fate) -> Result<()>,
+    ) -> Result<u64> {
         if damaged.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
         // The documents of large commits are in the runs only then.
         self.checkpoint()?;
@@ -47,12 +49,13 @@ impl Inner {
         let mut heal = |batch: &mut Vec<Wanted>| -> Result<()> {
             let fates = self.heal_batch(batch, how)?;
             for (wanted, fate) in batch.iter().zip(&fates) {
-                on_fate(wanted, fate);
+                on_fate(wanted, fate)?;
             }
             batch.clear();
             Ok(())
         };
         let runs = self.index.runs();
+        let mut read_bytes = 0;
         for run in &runs {
             let mut probe = Probe::new(runs.clone());
             let mut block = 0;
@@ -67,6 +70,7 @@ impl Inner {
                     Err(error) => return Err(error.into()),
                 };
                 block += 1;
+                read_bytes += PAGE_BYTES as u64;
                 for entry in entries {
                     let Some(pointer) = entry.pointer else {
                         continue;
@@ -90,7 +94,8 @@ impl Inner {
                 }
             }
         }
-        heal(&mut batch)
+        heal(&mut batch)?;
+        Ok(read_bytes)
     }
 
     /// Whether that is still what the runs hold of the document, and its collection exists.

@@ -233,8 +233,7 @@ impl Inner {
             return Err(error);
         }
         if scan.is_cancelled.load(Ordering::Relaxed) {
-            let what = "the scan was given up before its end";
-            return Err(Error::new(ErrorKind::Cancelled, what));
+            return Err(given_up());
         }
         let mut report = HealReport {
             bytes: scan.read_bytes.load(Ordering::Relaxed),
@@ -250,9 +249,7 @@ impl Inner {
                 damaged.insert(number, walk.damage.clone());
             }
         }
-        let mut is_cancelled = false;
         self.heal_damaged(&damaged, How::OnDemand, &mut |wanted, fate| {
-            is_cancelled |= !scan.may_go_on();
             report.found += u64::from(matches!(fate, Fate::Healed | Fate::Lost(_)));
             report.healed += u64::from(matches!(fate, Fate::Healed));
             if let Fate::Lost(error) = fate {
@@ -267,10 +264,18 @@ impl Inner {
                     });
                 }
             }
+            match scan.may_go_on() {
+                true => Ok(()),
+                false => Err(given_up()),
+            }
         })?;
         report.time = self.vfs.now().saturating_sub(started);
         Ok(report)
     }
+}
+
+fn given_up() -> Error {
+    Error::new(ErrorKind::Cancelled, "the scan was given up before its end")
 }
 
 /// A scan of everything by several threads.

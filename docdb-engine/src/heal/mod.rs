@@ -8,7 +8,9 @@
 //! back. What is nowhere to be found is `Corrupt` for that document alone.
 //!
 //! A reader that meets damage looks for a copy by itself, which it is given, and leaves the restoring
-//! to maintenance. What is known to be lost is not looked for again by readers.
+//! to maintenance. What is known to be lost is not looked for again by readers, nor for a while what a
+//! reader has just looked for in vain; if so much is lost that not all of it is remembered, readers do
+//! not look for anything.
 //!
 //! Locks: `scrub` before all others of the database; the others after all of them, and never
 //! held during I/O.
@@ -52,11 +54,14 @@ use walk::Target;
 /// scrub.
 const QUEUE_MAX: usize = 1024;
 /// Most documents that are known to be damaged without an intact copy.
-const LOST_MAX: usize = 4096;
+const LOST_MAX: usize = 65_536;
+/// Most versions that readers have looked for in vain, and how long that counts.
+const MISSED_MAX: usize = 4096;
+const MISSED_FOR: Duration = Duration::from_secs(10);
 /// Most damaged places that are known, so that they are counted once.
 const PLACES_KNOWN_MAX: usize = 4096;
-/// Most documents that are restored at a time.
-const BATCH_DOCUMENTS: usize = 256;
+/// Most documents that are restored at a time: each time all of the log may be gone through.
+const BATCH_DOCUMENTS: usize = 8192;
 /// After a restoring that failed the next is tried when this has passed.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -90,6 +95,7 @@ pub(crate) struct Healing {
     queue_due: AtomicU64,
     /// Damaged documents of which no copy was found.
     lost: Mutex<BTreeMap<Key, Wanted>>,
+    missed: Mutex<Missed>,
     /// Data files in which compactions have found damage.
     suspects: Mutex<BTreeSet<u32>>,
     /// What is damaged besides documents.
@@ -120,8 +126,43 @@ impl Healing {
         dues.into_iter().flatten().min()
     }
 
-    fn is_lost(&self, wanted: &Wanted) -> bool {
-        self.lost.lock().get(&wanted.key) == Some(wanted)
+    /// Whether readers are not to look for a copy.
+    fn is_given_up(&self, wanted: &Wanted, now: Duration) -> bool {
+        let lost = self.lost.lock();
+        if lost.len() >= LOST_MAX || lost.get(&wanted.key) == Some(wanted) {
+            return true;
+        }
+        drop(lost);
+        self.missed.lock().has(wanted, now)
+    }
+}
+
+/// Versions of which readers found no copy. Maintenance, which looks further, may not get to them: the
+/// disk is full, or the database poisoned, or it is an old version that only a snapshot needs.
+#[derive(Debug, Default)]
+struct Missed {
+    /// When the first of them was looked for.
+    since: Duration,
+    versions: BTreeMap<(Key, CommitTs), DocPtr>,
+}
+
+impl Missed {
+    fn has(&mut self, wanted: &Wanted, now: Duration) -> bool {
+        if now.saturating_sub(self.since) >= MISSED_FOR {
+            self.versions.clear();
+        }
+        self.versions.get(&(wanted.key, wanted.ts)) == Some(&wanted.pointer)
+    }
+
+    fn note(&mut self, wanted: &Wanted, now: Duration) {
+        if self.versions.len() >= MISSED_MAX {
+            self.versions.clear();
+        }
+        if self.versions.is_empty() {
+            self.since = now;
+        }
+        self.versions
+            .insert((wanted.key, wanted.ts), wanted.pointer);
     }
 }
 
@@ -143,7 +184,8 @@ impl Inner {
         error: DataFileError,
         mode: ReadMode,
     ) -> Result<Ready<Arc<[u8]>>> {
-        if !is_damage(&error) || self.healing.is_lost(&wanted) {
+        let healing = &self.healing;
+        if !is_damage(&error) || healing.is_given_up(&wanted, self.vfs.now()) {
             return Err(error.into());
         }
         if mode == ReadMode::NoWait {
@@ -152,11 +194,13 @@ impl Inner {
         self.note_damaged(wanted);
         match self.copy_of(&wanted, Effort::OfReader)? {
             Some(body) => {
-                let counters = &self.healing.counters;
-                counters.rescued.fetch_add(1, Ordering::Relaxed);
+                healing.counters.rescued.fetch_add(1, Ordering::Relaxed);
                 Ok(Ready::Now(body))
             }
-            None => Err(error.into()),
+            None => {
+                healing.missed.lock().note(&wanted, self.vfs.now());
+                Err(error.into())
+            }
         }
     }
 

@@ -68,7 +68,6 @@ impl Inner {
                 }
             });
         }
-        self.note_found(&damaged, wanted);
         let sought: Vec<Wanted> = damaged.iter().map(|&at| wanted[at]).collect();
         let mut copies = Copies::default();
         self.copies_of(&sought, Effort::All, &mut |i, body| {
@@ -92,7 +91,7 @@ impl Inner {
                 fates[at] = Fate::Superseded;
             }
         }
-        for at in self.note_lost(wanted, &fates) {
+        for at in self.note_fates(wanted, &fates) {
             if let Fate::Lost(error) = &fates[at] {
                 self.tell_document(&wanted[at], error, false);
             }
@@ -135,37 +134,35 @@ impl Inner {
         Ok(())
     }
 
-    fn note_found(&self, damaged: &[usize], wanted: &[Wanted]) {
-        let new = damaged
-            .iter()
-            .filter(|at| !self.healing.is_lost(&wanted[**at]));
-        let new = new.count() as u64;
-        let counters = &self.healing.counters;
-        counters.found.fetch_add(new, Ordering::Relaxed);
-        if new > 0 {
-            super::set_due(&counters.last_found, Some(self.vfs.now()));
-        }
-    }
-
-    /// The positions of those that are newly lost.
-    fn note_lost(&self, wanted: &[Wanted], fates: &[Fate]) -> Vec<usize> {
+    /// Counts what was found. Returns the positions of those that are newly lost, as far as these are
+    /// remembered.
+    fn note_fates(&self, wanted: &[Wanted], fates: &[Fate]) -> Vec<usize> {
         let mut new = Vec::new();
+        let (mut found, mut unhealable) = (0, 0);
         let mut lost = self.healing.lost.lock();
         for (at, (one, fate)) in wanted.iter().zip(fates).enumerate() {
             match fate {
                 Fate::Lost(_) if lost.get(&one.key) == Some(one) => {}
                 Fate::Lost(_) => {
-                    let counters = &self.healing.counters;
-                    counters.unhealable.fetch_add(1, Ordering::Relaxed);
-                    new.push(at);
-                    if lost.len() < LOST_MAX {
+                    found += 1;
+                    unhealable += 1;
+                    if lost.len() < LOST_MAX || lost.contains_key(&one.key) {
                         lost.insert(one.key, *one);
+                        new.push(at);
                     }
                 }
-                _ => {
-                    lost.remove(&one.key);
+                fate => {
+                    let was_lost = lost.remove(&one.key).as_ref() == Some(one);
+                    found += u64::from(matches!(fate, Fate::Healed) && !was_lost);
                 }
             }
+        }
+        drop(lost);
+        let counters = &self.healing.counters;
+        counters.found.fetch_add(found, Ordering::Relaxed);
+        counters.unhealable.fetch_add(unhealable, Ordering::Relaxed);
+        if found > 0 {
+            super::set_due(&counters.last_found, Some(self.vfs.now()));
         }
         new
     }

@@ -214,9 +214,9 @@ impl Inner {
         let began = pass.began;
         let is_last = pass.targets.is_empty();
         // What fails is not verified, and passed over.
-        let outcome = self.walk_on(&mut walk, bytes_max).and_then(|part| {
+        let outcome = self.walk_on(&mut walk, bytes_max).and_then(|mut part| {
             if part.is_end {
-                self.end_walk(&walk)?;
+                part.bytes += self.end_walk(&walk)?;
             }
             Ok(part)
         });
@@ -244,13 +244,14 @@ impl Inner {
         outcome.map(|part| part.bytes)
     }
 
-    /// Restores what was found damaged in a data file.
-    fn end_walk(&self, walk: &Walk) -> Result<()> {
+    /// Restores what was found damaged in a data file. The bytes that were read for it.
+    fn end_walk(&self, walk: &Walk) -> Result<u64> {
         if let (Target::Data(number), false) = (walk.target, walk.damage.is_empty()) {
             let damaged = Damaged::from([(number, walk.damage.clone())]);
-            self.heal_damaged(&damaged, How::InBackground, &mut |_: &Wanted, _: &Fate| {})?;
+            let on_fate = &mut |_: &Wanted, _: &Fate| Ok(());
+            return self.heal_damaged(&damaged, How::InBackground, on_fate);
         }
-        Ok(())
+        Ok(0)
     }
 
     /// Counts and tells of a damaged place, if it is not known; whether it was not.

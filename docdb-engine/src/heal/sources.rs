@@ -28,7 +28,7 @@ use crate::publish::identity_of;
 use crate::record::{self, KIND_COMMIT, OpKind};
 
 /// Most damaged places of the log that a search goes round.
-const LOG_DAMAGE_MAX: usize = 8;
+const LOG_DAMAGE_MAX: usize = 64;
 
 /// How far a search goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,11 +147,14 @@ impl Inner {
                         missing.extend(left);
                         return Ok(());
                     }
-                    // What comes after the damage may be intact.
+                    // What comes after the damage may be intact: a reader that begins with the next
+                    // passes over it, unless that is damaged itself.
                     Err(_) => {
                         damage += 1;
-                        missing.push(next);
-                        left.next();
+                        if next == first {
+                            missing.push(next);
+                            left.next();
+                        }
                         break;
                     }
                 }

@@ -33,9 +33,10 @@ pub struct HealStats {
     pub healed_in_background: u64,
     /// Reads of damaged documents that were answered from an intact copy.
     pub rescued_reads: u64,
-    /// Documents of which no intact copy was found when they were found damaged.
+    /// Documents of which no intact copy was found when they were found damaged. More than are
+    /// remembered are counted, and not told of, whenever they are found.
     pub unhealable: u64,
-    /// Those of them that are known to be damaged still; at most 4096 are remembered.
+    /// Those of them that are known to be damaged still; at most 65,536 are remembered.
     pub unhealable_now: u64,
     /// Documents that wait to be restored in the background.
     pub waiting: u64,

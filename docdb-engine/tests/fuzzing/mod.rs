@@ -4,7 +4,7 @@
 
 mod check;
 mod choices;
-mod edit;
+pub(crate) mod edit;
 pub(crate) mod model;
 mod text;
 

@@ -170,6 +170,10 @@ fn make(document: &mut Json, action: &Action, tokens: &[String]) -> Result<(), E
     let (token, rest) = tokens.split_first().ok_or(ErrorKind::InvalidPath)?;
     match document {
         Json::Scalar(_) => Err(ErrorKind::InvalidPath),
+        // Whatever the key, and however often it is there: an insertion touches no member.
+        Json::Object(_) if rest.is_empty() && matches!(action, Action::Insert(_)) => {
+            Err(ErrorKind::InvalidPath)
+        }
         Json::Object(members) => match (find(members, token)?, action) {
             (Some(at), _) if !rest.is_empty() => make(&mut members[at].1, action, rest),
             (_, Action::Insert(_)) => Err(ErrorKind::InvalidPath),

@@ -105,8 +105,7 @@ impl SegmentReader {
         seed: RecordSeed,
     ) -> Result<Option<Records<'_>>> {
         let length = header.records_bytes as usize;
-        // Past the numbers that logs reach, counting on from a record would overflow.
-        if length > GROUP_RECORDS_BYTES_MAX || header.first_lsn > super::judge::NUMBER_MAX {
+        if !is_possible(header) {
             return Ok(None);
         }
         let offset = place.offset + group::HEADER_BYTES as u64;
@@ -205,6 +204,13 @@ impl ChainEnd {
             crc,
         }
     }
+}
+
+/// Whether there can be a group with this header. Past the numbers that logs reach, counting on from a
+/// record would overflow.
+pub(crate) fn is_possible(header: &GroupHeader) -> bool {
+    header.records_bytes as usize <= GROUP_RECORDS_BYTES_MAX
+        && header.first_lsn <= super::judge::NUMBER_MAX
 }
 
 /// Whether the records of a group are what its writer wrote.
