@@ -100,7 +100,7 @@ impl Client {
         &self,
         dir: &str,
         options: &crate::BackupOptions,
-    ) -> Result<Vec<crate::BackedUp>> {
+    ) -> Result<crate::BackupReport> {
         self.runtime.block_on(self.inner.backup(dir, options))
     }
 

@@ -11,7 +11,7 @@ use std::process::{Command, Output, Stdio};
 use common::FakeServer;
 use common::real::RealServer;
 use docdb_client::{BackupOptions, ErrorKind, blocking};
-use docdb_ipc::{BackedUp, Request, Response};
+use docdb_ipc::{BackupReport, Request, Response};
 
 fn run(socket: &Path, args: &[&str], stdin: &[u8]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_docdb"));
@@ -206,13 +206,14 @@ fn a_backup_by_library_and_tool() {
     let kept = temp.path().join("kept");
     let kept = kept.to_str().unwrap();
     let done = client.backup(kept, &BackupOptions::new()).unwrap();
-    let names: Vec<&str> = done.iter().map(|done| done.name.as_str()).collect();
+    assert_eq!(done.failed, []);
+    let names: Vec<&str> = done.databases.iter().map(|done| done.name.as_str()).collect();
     assert_eq!(names, ["a", "b"]);
     let only = BackupOptions::new()
         .databases(["b"])
         .bytes_per_second(100 << 20);
     let done = client.backup(kept, &only).unwrap();
-    assert_eq!((done.len(), done[0].files_reused), (1, 2));
+    assert_eq!((done.databases.len(), done.databases[0].files_reused), (1, 2));
     let said = ok(socket, &["backup", kept, "a"]);
     assert!(said.starts_with("a\tversion=1 documents=1 "), "{said}");
     assert!(
@@ -234,12 +235,13 @@ fn a_backup_may_take_long() {
         if let Request::Backup(asked) = request {
             assert_eq!(asked.dir.as_str(), "/kept");
             std::thread::sleep(std::time::Duration::from_millis(300));
-            peer.reply(id, Response::BackedUp(Vec::<BackedUp>::new()));
+            peer.reply(id, Response::BackedUp(BackupReport::default()));
         }
     });
     let builder = docdb_client::Client::builder(server.path())
         .request_timeout(Some(std::time::Duration::from_millis(20)));
     let client = blocking::Client::connect_with(builder).unwrap();
-    assert_eq!(client.backup("/kept", &BackupOptions::new()).unwrap(), []);
+    let report = client.backup("/kept", &BackupOptions::new()).unwrap();
+    assert_eq!(report, BackupReport::default());
     assert_eq!(client.databases().unwrap_err().kind(), ErrorKind::Timeout);
 }

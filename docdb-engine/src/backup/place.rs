@@ -14,6 +14,7 @@ use crate::open::{lock_database, parent};
 
 pub(crate) const BACKUP: &str = "BACKUP";
 const BACKUP_TEMPORARY: &str = "BACKUP.tmp";
+const ANEW: &str = ".anew";
 /// What a pool keeps in its data directory, and an engine in a database's.
 const SIGNS_OF_A_DATABASE: [&str; 3] = ["CATALOG", "CATALOG.copy", MANIFEST];
 /// How many directories above a backup's are looked at.
@@ -40,8 +41,14 @@ pub(crate) fn file_name(id: &FileId) -> String {
     }
 }
 
+/// What a file is called until it takes the place of a damaged one.
+pub(crate) fn anew_name(id: &FileId) -> String {
+    file_name(id) + ANEW
+}
+
 /// Whether such a name may have been given by a backup.
 fn is_file_name(name: &str) -> bool {
+    let name = name.strip_suffix(ANEW).unwrap_or(name);
     if let Some(digits) = name.strip_prefix("manifest-") {
         return is_hex(digits, 16);
     }

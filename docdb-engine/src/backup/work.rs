@@ -24,6 +24,8 @@ pub(super) struct Work<'a> {
     paced_bytes: u64,
     started: Duration,
     pub(super) progress: Progress,
+    /// Whether it was the backup's directory that failed, not a database.
+    pub(super) place_failed: bool,
     listener: Listener<'a>,
 }
 
@@ -34,9 +36,16 @@ impl<'a> Work<'a> {
             paced_bytes: 0,
             started: vfs.now(),
             progress: Progress::default(),
+            place_failed: false,
             listener,
             vfs,
         }
+    }
+
+    /// What came of changing something in the backup's directory.
+    pub(super) fn in_place<T>(&mut self, result: docdb_vfs::Result<T>) -> Result<T> {
+        self.place_failed |= result.is_err();
+        Ok(result?)
     }
 
     /// Announces work of so many bytes.
