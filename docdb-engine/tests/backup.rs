@@ -338,7 +338,9 @@ fn what_is_damaged_in_the_backup_before_is_copied_anew() {
     let before = dump(&db).unwrap();
     type Harm = fn(&SimVfs, &Path, u64);
     let harms: [(&str, Harm); 3] = [
-        ("damaged", |vfs, path, len| vfs.flip_bit(path, len / 2, 3).unwrap()),
+        ("damaged", |vfs, path, len| {
+            vfs.flip_bit(path, len / 2, 3).unwrap()
+        }),
         ("cut", |vfs, path, len| {
             let bytes = vfs.read_file(path).unwrap();
             vfs.write_file(path, &bytes[..len as usize - 1]).unwrap();

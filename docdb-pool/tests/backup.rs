@@ -192,7 +192,10 @@ fn one_damaged_database_does_not_keep_the_others_out() {
         put(&pool.database(name).unwrap(), 1, "\"later\"").unwrap();
     }
     let some = named(&["one", "two ü"]);
-    for (n, which) in [Which::All, Which::Named(&some), Which::All].iter().enumerate() {
+    for (n, which) in [Which::All, Which::Named(&some), Which::All]
+        .iter()
+        .enumerate()
+    {
         let options = BackupOptions::default();
         let report = pool.backup(BACKUP, *which, options, &mut quiet).unwrap();
         let failed: Vec<(&str, u64, Option<u64>)> = report
@@ -219,7 +222,11 @@ fn one_damaged_database_does_not_keep_the_others_out() {
         let into = format!("/again {n}");
         assert_eq!(restored_into(&vfs, &into, &[]).unwrap(), 3);
         let again = open(&vfs, Path::new(&into));
-        for (name, body) in [("one", "\"one\""), ("two ü", "\"later\""), ("four", "\"later\"")] {
+        for (name, body) in [
+            ("one", "\"one\""),
+            ("two ü", "\"later\""),
+            ("four", "\"later\""),
+        ] {
             let db = again.database(name).unwrap();
             assert_eq!(get(&db, 1).unwrap(), body, "{name}");
         }

@@ -111,7 +111,11 @@ pub(super) fn copy_anew(
     // The last checksum is of less, if the file has grown since.
     let is_longer = entry.bytes > known.bytes;
     let whole = known.bytes / CHUNK_BYTES;
-    let comparable = if is_longer { whole as usize } else { known.crcs.len() };
+    let comparable = if is_longer {
+        whole as usize
+    } else {
+        known.crcs.len()
+    };
     let pairs = known.crcs.iter().zip(&entry.crcs).take(comparable);
     if let Some(n) = pairs.into_iter().position(|(was, is)| was != is) {
         let message = format!(

@@ -3,10 +3,10 @@
 
 use bytes::{Bytes, BytesMut};
 use docdb_ipc::{
-    BATCH_ERROR_MESSAGE_BYTES_MAX, BackedUp, BackupReport, BackupRequest, BatchMode, Codec, CollectionInfo,
-    Compacted, DatabaseInfo, ErrorCode, Frame, FrameDecoder, HealOutcome, HealReport, NotBackedUp, OpResult,
-    Precondition, Request, RequestId, Response, Scan, ScanItem, Text, UnhealableDocument,
-    ViewRequest, WireError, WriteKind, WriteOp,
+    BATCH_ERROR_MESSAGE_BYTES_MAX, BackedUp, BackupReport, BackupRequest, BatchMode, Codec,
+    CollectionInfo, Compacted, DatabaseInfo, ErrorCode, Frame, FrameDecoder, HealOutcome,
+    HealReport, NotBackedUp, OpResult, Precondition, Request, RequestId, Response, Scan, ScanItem,
+    Text, UnhealableDocument, ViewRequest, WireError, WriteKind, WriteOp,
 };
 use docdb_types::limits::FRAME_BYTES_MAX;
 use proptest::collection::vec;

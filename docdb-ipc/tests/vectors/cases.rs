@@ -2,10 +2,10 @@
 
 use bytes::{Bytes, BytesMut};
 use docdb_ipc::{
-    BackedUp, BackupReport, BackupRequest, BatchMode, ClientHandshake, Codec, CollectionInfo, Compacted,
-    DatabaseInfo, FrameDecoder, HELLO_BYTES_MAX, HealOutcome, HealReport, Limits, NotBackedUp, OpResult,
-    Precondition, Request, RequestId, Response, Scan, ScanItem, ServerHandshake, Text,
-    UnhealableDocument, ViewRequest, WireError, WriteOp,
+    BackedUp, BackupReport, BackupRequest, BatchMode, ClientHandshake, Codec, CollectionInfo,
+    Compacted, DatabaseInfo, FrameDecoder, HELLO_BYTES_MAX, HealOutcome, HealReport, Limits,
+    NotBackedUp, OpResult, Precondition, Request, RequestId, Response, Scan, ScanItem,
+    ServerHandshake, Text, UnhealableDocument, ViewRequest, WireError, WriteOp,
 };
 use docdb_types::ErrorKind;
 use docdb_types::limits::FRAME_BYTES_MAX;

@@ -2,8 +2,8 @@
 //! every language reads them exactly; bytes that need not be text are hexadecimal.
 
 use docdb_ipc::{
-    BackedUp, BatchMode, NotBackedUp, OpResult, Precondition, Request, Response, Session, ViewRequest,
-    WireError, WriteOp,
+    BackedUp, BatchMode, NotBackedUp, OpResult, Precondition, Request, Response, Session,
+    ViewRequest, WireError, WriteOp,
 };
 use serde_json::{Map, Value, json};
 

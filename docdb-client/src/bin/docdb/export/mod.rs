@@ -47,9 +47,12 @@ pub(crate) async fn export_db(context: &Context, db: &str, file: &Path) -> Outco
     let count = collections.iter().map(|info| info.documents).sum();
     let mut writing = Writing::begin(context, &target, count, Some(snapshot.clone()))?;
     let outcome = writing.database(&snapshot, &collections).await;
-    let exported = writing.finish(outcome).await?;
     let (version, count) = (snapshot.version(), collections.len());
-    snapshot.close().await?;
+    if outcome.is_ok() {
+        // All was read; it may take long until it is written.
+        snapshot.close().await?;
+    }
+    let exported = writing.finish(outcome).await?;
     if target.is_stdout() {
         return Ok(ExitCode::SUCCESS);
     }

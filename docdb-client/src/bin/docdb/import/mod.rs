@@ -209,7 +209,11 @@ async fn run(input: &mut Input, importer: &mut Importer) -> Result<(), (Option<u
         // One that is about no line in particular was not waited for.
         (Err(stopped), Err(sent)) => {
             let line = |failed: &(Option<u64>, Failure)| failed.0.unwrap_or(u64::MAX);
-            Err(if line(&stopped) <= line(&sent) { stopped } else { sent })
+            Err(if line(&stopped) <= line(&sent) {
+                stopped
+            } else {
+                sent
+            })
         }
         (stopped, sent) => sent.and(stopped),
     }

@@ -22,7 +22,8 @@ pub(super) async fn backup(
     databases: &[String],
     bytes_per_second: Option<u64>,
 ) -> Outcome {
-    let dir = on_this_host(dir).map_err(|error| Failure::file(&dir.display().to_string(), &error))?;
+    let dir =
+        on_this_host(dir).map_err(|error| Failure::file(&dir.display().to_string(), &error))?;
     let Some(dir) = dir.to_str() else {
         return Err(Failure::usage("the directory's name is not UTF-8"));
     };
@@ -80,7 +81,10 @@ fn outcome(failed: &[NotBackedUp]) -> Outcome {
             Some(version) => format!("the backup has it as it was at version {version}"),
             None => "it is not in the backup".to_owned(),
         };
-        let message = format!("{} ({kept}; the others were backed up)", failed.error.message);
+        let message = format!(
+            "{} ({kept}; the others were backed up)",
+            failed.error.message
+        );
         code = Failure::new(failed.error.kind(), message).report();
     }
     Ok(code)
