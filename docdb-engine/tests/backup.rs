@@ -225,6 +225,41 @@ fn failures_end_the_backup(errno: i32, sticky: bool) {
     backed_up(&db).unwrap();
 }
 
+/// A backup for which there is no room, or that was cancelled, takes none afterwards: the next one may be
+/// of less.
+#[test]
+fn a_backup_that_failed_leaves_nothing_behind() {
+    let vfs = disk();
+    let db = filled(&vfs);
+    let bytes = |vfs: &SimVfs| -> u64 {
+        let files = contents(vfs, backup_dir());
+        files.iter().map(|(_, bytes)| bytes.len() as u64).sum()
+    };
+    let description = backup_dir().join("BACKUP");
+    for round in 0..2 {
+        changed(&db, 7 + round).unwrap();
+        db.checkpoint().unwrap();
+        let (before, described) = (bytes(&vfs), vfs.read_file(&description).ok());
+        let mut failures = 0;
+        for n in 0.. {
+            fault_at(&vfs, vfs.op_count() + n, FaultKind::Os(ENOSPC), false);
+            let outcome = backed_up(&db);
+            vfs.clear_faults();
+            // The temporary name is left if the rename fails.
+            if vfs.read_file(&description).ok() != described
+                || vfs.exists(&backup_dir().join("BACKUP.tmp")).unwrap()
+            {
+                break;
+            }
+            assert!(outcome.is_err(), "{round}, {n}");
+            assert_eq!(bytes(&vfs), before, "{round}, {n}");
+            failures += 1;
+        }
+        assert!(failures > 20, "{failures}");
+        backed_up(&db).unwrap();
+    }
+}
+
 /// As above, for a directory that holds nothing yet.
 #[test]
 fn a_first_backup_that_failed_is_begun_anew() {

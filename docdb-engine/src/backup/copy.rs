@@ -9,7 +9,7 @@ use docdb_vfs::{OpenMode, Vfs, VfsFile};
 
 use super::format::{CHUNK_BYTES, FileEntry, FileId};
 use super::place;
-use super::work::Work;
+use super::work::{Made, Work};
 use crate::error::{Error, Result};
 use crate::planted::{Bug, is_planted};
 
@@ -142,6 +142,8 @@ fn open_target(work: &mut Work<'_>, file: &CopyFile<'_>) -> Result<Opened> {
         }
         let target = work.in_place(vfs.open(file.to, OpenMode::ReadWrite))?;
         work.in_place(target.set_len(known.bytes))?;
+        work.made
+            .push(Made::Grown(file.to.to_path_buf(), known.bytes));
         return Ok((Some(target), known.clone(), Copied::Extended));
     }
     if vfs.exists(file.to)? {
@@ -154,6 +156,7 @@ fn open_target(work: &mut Work<'_>, file: &CopyFile<'_>) -> Result<Opened> {
         crcs: Vec::new(),
     };
     let target = work.in_place(vfs.open(file.to, OpenMode::CreateNew))?;
+    work.made.push(Made::File(file.to.to_path_buf()));
     Ok((Some(target), entry, Copied::New))
 }
 

@@ -16,8 +16,8 @@
 //! 5. `BACKUP` is replaced by a rename. This is the moment at which the backup counts.
 //! 6. What it does not name is removed.
 //!
-//! Whatever happens before 5 leaves the backup before as it was, and what was copied in vain goes with
-//! the next one. Nothing that any earlier `BACKUP` names is removed or changed before 5, so it does not
+//! Whatever happens before 5 leaves the backup before as it was, and what was copied in vain goes at once
+//! or, after a crash, with the next one. Nothing that any earlier `BACKUP` names is removed or changed before 5, so it does not
 //! matter whether the rename that made the last one was ever synced. Nothing that fails here does anything
 //! to the database but end the backup. Commits and reads go on all the time.
 
@@ -42,7 +42,7 @@ use docdb_vfs::{DirLock, OpenMode, Vfs};
 use self::copy::{Copied, CopyFile, copy, copy_anew, is_there};
 use self::format::{DatabaseEntry, Description, FileEntry, FileId, FileKind};
 use self::verify::{files_of, read_documents, verify_file};
-use self::work::Work;
+use self::work::{Made, Work};
 use crate::db::{Db, Inner};
 use crate::error::{Error, Result};
 use crate::manifest::Manifest;
@@ -334,9 +334,13 @@ impl<'a> BackupWriter<'a> {
     ///
     /// # Errors
     /// `DiskFull`, `Io`; either backup stands then, and both are whole.
-    pub fn publish(self) -> Result<()> {
-        let vfs = self.work.vfs.as_ref();
-        place::replace(vfs, &self.dir, &self.next)?;
+    pub fn publish(mut self) -> Result<()> {
+        let vfs = Arc::clone(&self.work.vfs);
+        let vfs = vfs.as_ref();
+        let temporary = place::write_description(vfs, &self.dir, &self.next)?;
+        // From here on it may be what stands.
+        self.work.made.clear();
+        place::replace(vfs, &self.dir, &temporary)?;
         // What cannot be removed now, the next backup removes.
         let _ = place::remove_unnamed(vfs, &self.dir, &self.next);
         Ok(())
@@ -445,11 +449,9 @@ impl<'a> BackupWriter<'a> {
             salt: 0,
         };
         let bytes = manifest.encode();
-        let written = write_new(
-            self.work.vfs.as_ref(),
-            &dir.join(place::file_name(&id)),
-            &bytes,
-        );
+        let path = dir.join(place::file_name(&id));
+        let written = write_new(self.work.vfs.as_ref(), &path, &bytes);
+        self.work.made.push(Made::File(path));
         self.work.in_place(written)?;
         let length = bytes.len() as u64;
         self.work.plan(2 * length);
@@ -463,6 +465,15 @@ impl<'a> BackupWriter<'a> {
                 .map(crc32fast::hash)
                 .collect(),
         })
+    }
+}
+
+/// A backup that comes to nothing leaves its disk as full as it was: it may be that what failed.
+impl Drop for BackupWriter<'_> {
+    fn drop(&mut self) {
+        for made in self.work.made.iter().rev() {
+            made.undo(self.work.vfs.as_ref());
+        }
     }
 }
 
