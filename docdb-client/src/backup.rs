@@ -1,6 +1,6 @@
 //! Backups.
 
-use docdb_ipc::{BackedUp, BackupRequest, FEATURE_BACKUP, Request, Response, Text};
+use docdb_ipc::{BackupReport, BackupRequest, FEATURE_BACKUP, Request, Response, Text};
 use docdb_types::ErrorKind;
 
 use crate::client::{may_repeat, unexpected_to_write};
@@ -42,15 +42,19 @@ impl Client {
     /// earlier backup is, only what is new is copied, and that one stands until the new one is
     /// complete, durable and verified.
     ///
+    /// A database that is damaged or cannot be opened does not keep the others from being backed up:
+    /// [`BackupReport::failed`] names it, and the backup keeps what it has of it. Look at it: a backup
+    /// with any of these is not whole.
+    ///
     /// It takes as long as that takes, whatever the client's request timeout is. To drop the future
     /// gives the backup up.
     ///
     /// # Errors
     /// `Busy` if the server takes a backup already; `InvalidArgument` if the directory cannot take
-    /// it; `DatabaseNotFound`; `Corrupt` if a database or the earlier backup is damaged; `DiskFull`,
-    /// `Io`; `UnsupportedVersion` from an older server. The earlier backup is as it was, also after
+    /// it; `DatabaseNotFound`; `Corrupt` if the only database or the description of the earlier
+    /// backup is damaged; `DiskFull`, `Io`; `UnsupportedVersion` from an older server. The earlier backup is as it was, also after
     /// `OutcomeUnknown` if the new one is not there instead.
-    pub async fn backup(&self, dir: &str, options: &BackupOptions) -> Result<Vec<BackedUp>> {
+    pub async fn backup(&self, dir: &str, options: &BackupOptions) -> Result<BackupReport> {
         match self.backup_once(dir, options).await {
             // The connection was lost before, and nothing was sent.
             Err(error) if may_repeat(&error, false) => self.backup_once(dir, options).await,
@@ -58,7 +62,7 @@ impl Client {
         }
     }
 
-    async fn backup_once(&self, dir: &str, options: &BackupOptions) -> Result<Vec<BackedUp>> {
+    async fn backup_once(&self, dir: &str, options: &BackupOptions) -> Result<BackupReport> {
         let connection = self.connection().await?;
         if connection.features() & FEATURE_BACKUP == 0 {
             let message = "the server takes no backups";
@@ -70,7 +74,7 @@ impl Client {
             bytes_per_second: options.bytes_per_second,
         });
         match connection.call(&request, None).await? {
-            Response::BackedUp(list) => Ok(list),
+            Response::BackedUp(report) => Ok(report),
             other => Err(unexpected_to_write(&other)),
         }
     }

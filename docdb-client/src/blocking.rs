@@ -96,11 +96,7 @@ impl Client {
     }
 
     /// As [`crate::Client::backup`].
-    pub fn backup(
-        &self,
-        dir: &str,
-        options: &crate::BackupOptions,
-    ) -> Result<Vec<crate::BackedUp>> {
+    pub fn backup(&self, dir: &str, options: &crate::BackupOptions) -> Result<crate::BackupReport> {
         self.runtime.block_on(self.inner.backup(dir, options))
     }
 

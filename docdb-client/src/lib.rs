@@ -27,7 +27,9 @@ pub use bytes_value::Base64Bytes;
 pub use client::{Client, DatabaseInfo};
 pub use collection::Collection;
 pub use database::{CollectionInfo, Database};
-pub use docdb_ipc::{BackedUp, Compacted, HealReport, UnhealableDocument};
+pub use docdb_ipc::{
+    BackedUp, BackupReport, Compacted, HealReport, NotBackedUp, UnhealableDocument, WireError,
+};
 pub use docdb_types::{DEFAULT_COLLECTION, ErrorClass, ErrorKind};
 pub use error::{Error, Result};
 pub use heal::HealOutcome;

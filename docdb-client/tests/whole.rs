@@ -4,14 +4,16 @@
 
 mod common;
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use common::FakeServer;
 use common::real::RealServer;
 use docdb_client::{BackupOptions, ErrorKind, blocking};
-use docdb_ipc::{BackedUp, Request, Response};
+use docdb_ipc::{BackupReport, CollectionInfo, Request, Response, ScanItem, ViewRequest};
 
 fn run(socket: &Path, args: &[&str], stdin: &[u8]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_docdb"));
@@ -206,13 +208,21 @@ fn a_backup_by_library_and_tool() {
     let kept = temp.path().join("kept");
     let kept = kept.to_str().unwrap();
     let done = client.backup(kept, &BackupOptions::new()).unwrap();
-    let names: Vec<&str> = done.iter().map(|done| done.name.as_str()).collect();
+    assert_eq!(done.failed, []);
+    let names: Vec<&str> = done
+        .databases
+        .iter()
+        .map(|done| done.name.as_str())
+        .collect();
     assert_eq!(names, ["a", "b"]);
     let only = BackupOptions::new()
         .databases(["b"])
         .bytes_per_second(100 << 20);
     let done = client.backup(kept, &only).unwrap();
-    assert_eq!((done.len(), done[0].files_reused), (1, 2));
+    assert_eq!(
+        (done.databases.len(), done.databases[0].files_reused),
+        (1, 2)
+    );
     let said = ok(socket, &["backup", kept, "a"]);
     assert!(said.starts_with("a\tversion=1 documents=1 "), "{said}");
     assert!(
@@ -227,6 +237,162 @@ fn a_backup_by_library_and_tool() {
     assert_eq!(failed(socket, &["backup", "/no/such/place"], "").0, 1);
 }
 
+/// A database that cannot be backed up is told of with its exit code, and the others are backed up. What
+/// has rotted is copied anew.
+#[test]
+fn a_backup_tells_of_a_damaged_database() {
+    let server = RealServer::start();
+    let socket = server.path();
+    for db in ["a", "b"] {
+        ok(socket, &["put", db, "_default", "1", "1"]);
+    }
+    let temp = tempfile::tempdir().unwrap();
+    let kept = temp.path().join("kept");
+    let kept = kept.to_str().unwrap();
+    ok(socket, &["backup", kept]);
+    let of_a = server
+        .data_dir()
+        .join("db-0000000000000001/data-00000001.dat");
+    let mut bytes = std::fs::read(&of_a).unwrap();
+    for byte in &mut bytes {
+        *byte ^= 1;
+    }
+    std::fs::write(&of_a, &bytes).unwrap();
+    // So that the copy of it is not reused.
+    let files = std::fs::read_dir(format!("{kept}/db-0000000000000001")).unwrap();
+    for file in files {
+        std::fs::remove_file(file.unwrap().path()).unwrap();
+    }
+    let files = std::fs::read_dir(format!("{kept}/db-0000000000000002")).unwrap();
+    for file in files.map(|file| file.unwrap().path()) {
+        if file.to_str().unwrap().contains("/data-") {
+            std::fs::write(file, "rotten").unwrap();
+        }
+    }
+    let ran = run(socket, &["backup", kept], b"");
+    assert_eq!(ran.status.code(), Some(5));
+    let (said, error) = (
+        String::from_utf8(ran.stdout).unwrap(),
+        String::from_utf8(ran.stderr).unwrap(),
+    );
+    assert!(said.starts_with("b\tversion=1 documents=1 "), "{said}");
+    assert!(said.ends_with(" renewed=1\n"), "{said}");
+    assert!(
+        error.starts_with("ERROR Corrupt: database \"a\": "),
+        "{error}"
+    );
+    assert!(
+        error.contains("the backup has it as it was at version 1"),
+        "{error}"
+    );
+    let ran = run(socket, &["--json", "backup", kept], b"");
+    assert_eq!(ran.status.code(), Some(5));
+    let said: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
+    assert_eq!(said["databases"].as_array().unwrap().len(), 1);
+    assert_eq!(said["failed"][0]["name"], "a");
+    assert_eq!(said["failed"][0]["kind"], "Corrupt");
+    assert_eq!(said["failed"][0]["kept_version"], 1);
+}
+
+#[test]
+fn a_relative_path_of_a_backup_may_lead_up() {
+    let server = RealServer::start();
+    let temp = tempfile::tempdir().unwrap();
+    let below = temp.path().join("below");
+    std::fs::create_dir(&below).unwrap();
+    for _ in 0..2 {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_docdb"));
+        command.arg("--socket").arg(server.path());
+        let ran = command.args(["backup", "../kept"]).current_dir(&below);
+        let ran = ran.output().unwrap();
+        assert!(ran.status.success(), "{ran:?}");
+    }
+    assert!(temp.path().join("kept/BACKUP").exists());
+}
+
+/// Whoever reads an export slowly does not lose the snapshot: it is used while there is nothing to do.
+#[test]
+fn an_export_that_is_read_slowly_keeps_its_snapshot() {
+    const COLLECTIONS: u64 = 16;
+    let (used, is_used) = mpsc::channel();
+    let server = FakeServer::start(move |peer: &mut common::Peer, id, request| {
+        let Request::View(request) = request else {
+            panic!("{request:?}");
+        };
+        let answer = match request {
+            ViewRequest::OpenSnapshot { .. } => Response::Opened { version: 9 },
+            ViewRequest::ListCollections { .. } => {
+                let info = |id| CollectionInfo {
+                    name: format!("c{id}").as_str().into(),
+                    id,
+                    documents: 1,
+                };
+                Response::Collections((0..COLLECTIONS).map(info).collect())
+            }
+            ViewRequest::Scan { .. } => {
+                let body = format!("\"{}\"", "x".repeat(128 << 10)).into();
+                let item = ScanItem {
+                    id: 1,
+                    version: 9,
+                    body,
+                };
+                peer.reply(id, Response::ScanItems(vec![item]));
+                Response::ScanEnd {
+                    cursor: None,
+                    items: 1,
+                }
+            }
+            ViewRequest::Count { .. } => {
+                // The test may be over.
+                let _ = used.send(());
+                Response::Count(0)
+            }
+            ViewRequest::CloseSnapshot { .. } => Response::Ok,
+            other => panic!("{other:?}"),
+        };
+        peer.reply(id, answer);
+    });
+    let mut command = Command::new(env!("CARGO_BIN_EXE_docdb"));
+    command.arg("--socket").arg(server.path());
+    let command = command.args(["export-db", "db"]).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    for _ in 0..2 {
+        is_used.recv_timeout(Duration::from_secs(60)).unwrap();
+    }
+    let mut text = String::new();
+    child
+        .stdout
+        .take()
+        .unwrap()
+        .read_to_string(&mut text)
+        .unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(text.lines().count() as u64, 2 * COLLECTIONS);
+}
+
+/// Several batches are under way, and each has documents that exist.
+#[test]
+fn the_first_wrong_line_of_many_is_named() {
+    let server = RealServer::start();
+    let socket = server.path();
+    let body = "x".repeat(1_000);
+    let mut text = String::new();
+    for id in 0..12_000 {
+        text += &format!("{{\"collection\":\"c\",\"id\":{id},\"doc\":\"{body}\"}}\n");
+    }
+    let temp = tempfile::tempdir().unwrap();
+    let file = temp.path().join("all.ndjson");
+    std::fs::write(&file, text).unwrap();
+    let file = file.to_str().unwrap();
+    ok(socket, &["import-db", "db", file]);
+    let (code, error) = failed(socket, &["import-db", "db", file], "");
+    assert_eq!(code, 3);
+    assert!(
+        error.starts_with("ERROR AlreadyExists: line 1: "),
+        "{error:.200}"
+    );
+}
+
 /// The request timeout is not that of a backup.
 #[test]
 fn a_backup_may_take_long() {
@@ -234,12 +400,13 @@ fn a_backup_may_take_long() {
         if let Request::Backup(asked) = request {
             assert_eq!(asked.dir.as_str(), "/kept");
             std::thread::sleep(std::time::Duration::from_millis(300));
-            peer.reply(id, Response::BackedUp(Vec::<BackedUp>::new()));
+            peer.reply(id, Response::BackedUp(BackupReport::default()));
         }
     });
     let builder = docdb_client::Client::builder(server.path())
         .request_timeout(Some(std::time::Duration::from_millis(20)));
     let client = blocking::Client::connect_with(builder).unwrap();
-    assert_eq!(client.backup("/kept", &BackupOptions::new()).unwrap(), []);
+    let report = client.backup("/kept", &BackupOptions::new()).unwrap();
+    assert_eq!(report, BackupReport::default());
     assert_eq!(client.databases().unwrap_err().kind(), ErrorKind::Timeout);
 }

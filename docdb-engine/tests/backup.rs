@@ -225,6 +225,41 @@ fn failures_end_the_backup(errno: i32, sticky: bool) {
     backed_up(&db).unwrap();
 }
 
+/// A backup for which there is no room, or that was cancelled, takes none afterwards: the next one may be
+/// of less.
+#[test]
+fn a_backup_that_failed_leaves_nothing_behind() {
+    let vfs = disk();
+    let db = filled(&vfs);
+    let bytes = |vfs: &SimVfs| -> u64 {
+        let files = contents(vfs, backup_dir());
+        files.iter().map(|(_, bytes)| bytes.len() as u64).sum()
+    };
+    let description = backup_dir().join("BACKUP");
+    for round in 0..2 {
+        changed(&db, 7 + round).unwrap();
+        db.checkpoint().unwrap();
+        let (before, described) = (bytes(&vfs), vfs.read_file(&description).ok());
+        let mut failures = 0;
+        for n in 0.. {
+            fault_at(&vfs, vfs.op_count() + n, FaultKind::Os(ENOSPC), false);
+            let outcome = backed_up(&db);
+            vfs.clear_faults();
+            // The temporary name is left if the rename fails.
+            if vfs.read_file(&description).ok() != described
+                || vfs.exists(&backup_dir().join("BACKUP.tmp")).unwrap()
+            {
+                break;
+            }
+            assert!(outcome.is_err(), "{round}, {n}");
+            assert_eq!(bytes(&vfs), before, "{round}, {n}");
+            failures += 1;
+        }
+        assert!(failures > 20, "{failures}");
+        backed_up(&db).unwrap();
+    }
+}
+
 /// As above, for a directory that holds nothing yet.
 #[test]
 fn a_first_backup_that_failed_is_begun_anew() {
@@ -317,12 +352,120 @@ fn damage_in_a_large_file_is_found_near_its_place() {
     let error = restored(&vfs, "it").unwrap_err();
     let expected = "damaged between offset 2097152 and 3145728";
     assert!(error.message().contains(expected), "{error}");
-    // Neither does the next backup build on it.
+    // Neither does the next backup build on it: the file has grown, and is copied anew.
     db.submit(&[WriteOp::create("_default", 2, b"2")])
         .wait()
         .unwrap();
+    let taken = backed_up(&db).unwrap();
+    assert_eq!((taken.files_renewed, taken.files_extended), (1, 0));
+    assert!(taken.bytes_copied > 3 << 20);
+    restored(&vfs, "it").unwrap();
+}
+
+/// What is damaged or missing of the backup before is copied anew, whatever is the matter with it, and
+/// is whole then for that backup too.
+#[test]
+fn what_is_damaged_in_the_backup_before_is_copied_anew() {
+    let vfs = disk();
+    let db = filled(&vfs);
+    backed_up(&db).unwrap();
+    let files = contents(&vfs, backup_dir());
+    let before = dump(&db).unwrap();
+    type Harm = fn(&SimVfs, &Path, u64);
+    let harms: [(&str, Harm); 3] = [
+        ("damaged", |vfs, path, len| {
+            vfs.flip_bit(path, len / 2, 3).unwrap()
+        }),
+        ("cut", |vfs, path, len| {
+            let bytes = vfs.read_file(path).unwrap();
+            vfs.write_file(path, &bytes[..len as usize - 1]).unwrap();
+        }),
+        ("missing", |vfs, path, _| vfs.remove(path).unwrap()),
+    ];
+    let mut renewed = 0;
+    for (path, bytes) in &files {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        // Without its description there is no backup; a manifest is written each time.
+        if name == "BACKUP" || name.starts_with("manifest-") {
+            continue;
+        }
+        for (what, harm) in harms {
+            let at = format!("{what} {name}");
+            let earlier = vfs.read_file(&backup_dir().join("BACKUP")).unwrap();
+            harm(&vfs, path, bytes.len() as u64);
+            let taken = backed_up(&db).unwrap_or_else(|e| panic!("{at}: {e}"));
+            assert_eq!((taken.files_renewed, taken.files_copied), (1, 1), "{at}");
+            assert!(taken.bytes_copied >= bytes.len() as u64, "{at}");
+            assert_ne!(
+                vfs.read_file(&backup_dir().join("BACKUP")).unwrap(),
+                earlier
+            );
+            // Durably.
+            let after = vfs.fork_crash(&CrashPolicy::KeepNone);
+            assert_eq!(after.read_file(path).unwrap(), *bytes, "{at}");
+            restored(&after, "it").unwrap_or_else(|e| panic!("{at}: {e}"));
+            let copy = restored_from(&after, "it").unwrap();
+            assert_eq!(dump(&copy).unwrap(), before, "{at}");
+            assert_eq!(backed_up(&db).unwrap().files_renewed, 0, "{at}");
+            renewed += 1;
+        }
+    }
+    assert!(renewed >= 9, "{renewed}");
+    // The whole directory of the database.
+    for (path, _) in contents(&vfs, backup_dir()) {
+        if !path.ends_with("BACKUP") {
+            vfs.remove(&path).unwrap();
+        }
+    }
+    vfs.remove_dir(&backup_dir().join("db-0000000000000001"))
+        .unwrap();
+    assert!(backed_up(&db).unwrap().files_renewed > 2);
+    restored(&vfs, "last").unwrap();
+}
+
+/// What is damaged stays as it is until the copy that takes its place is whole: there may be more in it
+/// than is lost.
+#[test]
+fn what_is_damaged_in_both_is_left_alone() {
+    let vfs = disk();
+    let db = filled(&vfs);
+    backed_up(&db).unwrap();
+    let is_data = |path: &Path| path.to_str().unwrap().contains("/data-00000001");
+    let kept = contents(&vfs, backup_dir());
+    let (kept, _) = kept.iter().find(|(path, _)| is_data(path)).unwrap();
+    let source = dir().join("data-00000001.dat");
+    vfs.flip_bit(kept, 700, 3).unwrap();
+    let spoilt = vfs.read_file(kept).unwrap();
+    vfs.flip_bit(&source, 900, 3).unwrap();
     let error = backed_up(&db).unwrap_err();
-    assert!(error.message().contains(expected), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(error.message().contains("data-00000001.dat"), "{error}");
+    assert_eq!(vfs.read_file(kept).unwrap(), spoilt);
+    vfs.flip_bit(&source, 900, 3).unwrap();
+    // Power losses and failures while it is copied anew.
+    let disk = vfs;
+    db.close().unwrap();
+    for n in 0.. {
+        let vfs = disk.fork_crash(&CrashPolicy::KeepAll);
+        let db = open(&vfs).unwrap();
+        db.checkpoint().unwrap();
+        fault_at(&vfs, vfs.op_count() + n, FaultKind::Os(EIO), false);
+        let outcome = backed_up(&db);
+        let is_over = outcome.is_ok();
+        vfs.clear_faults();
+        let now = vfs.fork_crash(&CrashPolicy::KeepNone);
+        match now.read_file(kept) {
+            Ok(bytes) if bytes == spoilt => assert!(!is_over, "{n}"),
+            _ => {
+                restored(&now, "it").unwrap_or_else(|e| panic!("{n}: {e}"));
+            }
+        }
+        backed_up(&db).unwrap_or_else(|e| panic!("{n}: {e}"));
+        restored(&vfs, "it").unwrap_or_else(|e| panic!("{n}: {e}"));
+        if is_over {
+            break;
+        }
+    }
 }
 
 /// A damaged document is not backed up as if it were whole, and the backup before stays.

@@ -19,7 +19,7 @@ mod view;
 mod view_codec;
 mod wire;
 
-pub use backup::{BackedUp, BackupRequest};
+pub use backup::{BackedUp, BackupReport, BackupRequest, NotBackedUp};
 pub use codec::{Codec, decode_request, decode_response};
 pub use error::{DecodeError, DecodeReason, EncodeError};
 pub use frame::{FRAME_HEADER_BYTES, Frame, FrameDecoder, RequestId};

@@ -6,7 +6,7 @@ use std::num::NonZeroU16;
 use bytes::Bytes;
 use docdb_types::ErrorKind;
 
-use crate::{BackedUp, HealOutcome, HealReport, Opcode, Text};
+use crate::{BackupReport, HealOutcome, HealReport, Opcode, Text};
 
 /// One answer. All but [`Response::ScanItems`] end their request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,8 +87,8 @@ pub enum Response {
     HealedAll(HealReport),
     /// What healing has found and done, as a JSON object.
     HealStats(Bytes),
-    /// What was backed up, in the order of the names.
-    BackedUp(Vec<BackedUp>),
+    /// What was backed up, and what could not be, in the order of the names.
+    BackedUp(BackupReport),
     /// Statistics as a JSON object.
     Stats(Bytes),
 }

@@ -127,7 +127,7 @@ impl Encode for Response {
             }
             Response::HealedAll(report) => put_report(p, report)?,
             Response::HealStats(json) | Response::Stats(json) => p.bytes(json)?,
-            Response::BackedUp(list) => backup::put_answer(p, list)?,
+            Response::BackedUp(report) => backup::put_answer(p, report)?,
         }
         Ok(Head {
             opcode: self.opcode(),
@@ -192,7 +192,7 @@ fn put_result(p: &mut impl Put, result: &OpResult) -> Result<(), EncodeError> {
     }
 }
 
-fn put_error(
+pub(crate) fn put_error(
     p: &mut impl Put,
     error: &WireError,
     message_bytes_max: usize,
@@ -293,7 +293,7 @@ fn list<'a, T>(
     (0..count).map(|_| item(r)).collect()
 }
 
-fn boolean(r: &mut Reader<'_>, field: &'static str) -> Result<bool, DecodeError> {
+pub(crate) fn boolean(r: &mut Reader<'_>, field: &'static str) -> Result<bool, DecodeError> {
     match r.u8()? {
         0 => Ok(false),
         1 => Ok(true),
@@ -337,7 +337,7 @@ fn op_result(r: &mut Reader<'_>) -> Result<OpResult, DecodeError> {
     }
 }
 
-fn error(r: &mut Reader<'_>) -> Result<WireError, DecodeError> {
+pub(crate) fn error(r: &mut Reader<'_>) -> Result<WireError, DecodeError> {
     let code = r.u16()?;
     let Some(code) = ErrorCode::from_raw(code) else {
         return Err(r.bad_value("error code", code));

@@ -18,6 +18,30 @@ pub enum Which<'a> {
     Named(&'a [String]),
 }
 
+/// What a backup holds.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct BackupReport {
+    /// The databases that were backed up, at least one if there are any, by name.
+    pub databases: Vec<DatabaseBackup>,
+    /// Those that could not be. A backup with any of these is not whole: say so.
+    pub failed: Vec<NotBackedUp>,
+}
+
+/// A database that could not be backed up.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct NotBackedUp {
+    /// Its id.
+    pub id: u64,
+    /// Its name.
+    pub name: String,
+    /// Why not.
+    pub error: Error,
+    /// The version that the backup has it at, as it was backed up earlier; none if it lacks it.
+    pub kept_version: Option<u64>,
+}
+
 impl Pool {
     /// Backs databases up into a directory of its own, one after the other, while they are in use. Each
     /// is as it was at one version at or after the call, with everything committed before it; they are
@@ -25,16 +49,19 @@ impl Pool {
     /// holds an earlier backup of this data directory only what is new is copied, and that backup
     /// stands until the new one is complete, durable and verified.
     ///
+    /// A database that is damaged, poisoned or cannot be opened does not keep the others from being
+    /// backed up: the report names it, and the backup keeps what it has of it.
+    ///
     /// # Errors
-    /// As [`Db::backup`](docdb_engine::Db::backup), and `DatabaseNotFound`, and what opening a database
-    /// answers. The backup before is as it was; one that lacked a database would pass for whole.
+    /// As [`Db::backup`](docdb_engine::Db::backup), and `DatabaseNotFound`; if every database failed,
+    /// what the first one did. The backup before is as it was.
     pub fn backup(
         &self,
         dir: impl AsRef<Path>,
         which: Which<'_>,
         options: BackupOptions,
         listener: Listener<'_>,
-    ) -> Result<Vec<DatabaseBackup>> {
+    ) -> Result<BackupReport> {
         self.check_open()?;
         let names = match which {
             Which::All => self.list().into_iter().map(|info| info.name).collect(),
@@ -62,20 +89,44 @@ impl Pool {
         };
         let vfs = Arc::clone(&self.shared.vfs);
         let mut writer = BackupWriter::begin(vfs, dir.as_ref(), source, options, listener)?;
-        let mut reports = Vec::with_capacity(names.len());
+        let mut report = BackupReport {
+            databases: Vec::with_capacity(names.len()),
+            failed: Vec::new(),
+        };
         for name in names {
-            match self.back_up(&mut writer, &name) {
-                Ok(report) => reports.push(report),
-                // Dropped since it was listed.
-                Err(_) if which == Which::All && !self.contains(&name) => {}
-                Err(error) => return Err(of_database(&name, error)),
+            let error = match self.back_up(&mut writer, &name) {
+                Ok(done) => {
+                    report.databases.push(done);
+                    continue;
+                }
+                Err(error) => of_database(&name, error),
+            };
+            if error.kind() == ErrorKind::Cancelled || writer.has_failed() {
+                return Err(error);
             }
+            match self.shared.slot(&name) {
+                Ok(slot) => report.failed.push(NotBackedUp {
+                    id: slot.id,
+                    name,
+                    error,
+                    kept_version: None,
+                }),
+                // Dropped since it was listed.
+                Err(_) if which == Which::All => {}
+                Err(_) => return Err(error),
+            }
+        }
+        if report.databases.is_empty() && !report.failed.is_empty() {
+            return Err(report.failed.swap_remove(0).error);
+        }
+        for failed in &mut report.failed {
+            failed.kept_version = writer.keep(failed.id);
         }
         if which != Which::All {
             writer.keep_others();
         }
         writer.publish()?;
-        Ok(reports)
+        Ok(report)
     }
 
     fn back_up(&self, writer: &mut BackupWriter<'_>, name: &str) -> Result<DatabaseBackup> {

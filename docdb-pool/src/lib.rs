@@ -21,7 +21,7 @@ mod shared;
 mod slot;
 mod stats;
 
-pub use backup::Which;
+pub use backup::{BackupReport, NotBackedUp, Which};
 pub use docdb_engine as engine;
 pub use error::Result;
 pub use event::PoolEvent;

@@ -23,8 +23,11 @@ fn quiet(_: &Progress) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 
+/// What was backed up, if that is all that was asked for.
 fn back_up(pool: &Pool, which: Which<'_>) -> Result<Vec<DatabaseBackup>, Error> {
-    pool.backup(BACKUP, which, BackupOptions::default(), &mut quiet)
+    let report = pool.backup(BACKUP, which, BackupOptions::default(), &mut quiet)?;
+    assert!(report.failed.is_empty(), "{:?}", report.failed);
+    Ok(report.databases)
 }
 
 fn named(names: &[&str]) -> Vec<String> {
@@ -168,19 +171,120 @@ fn data_directories_are_no_place_for_backups() {
         kind(back_up(&other, Which::All)),
         ErrorKind::InvalidArgument
     );
-    // What cannot be opened is not left out in silence.
-    pool.close_database("one").unwrap();
-    vfs.remove(Path::new("/data/db-0000000000000001/MANIFEST"))
-        .unwrap();
-    let kept = files(&vfs, BACKUP);
-    let error = back_up(&pool, Which::All).unwrap_err();
+}
+
+/// A database that cannot be opened does not keep the others from being backed up, and is not left out
+/// in silence: the report names it, and the backup keeps what it has of it.
+#[test]
+fn one_damaged_database_does_not_keep_the_others_out() {
+    let vfs = SimVfs::new(7);
+    let pool = filled(&vfs);
+    back_up(&pool, Which::All).unwrap();
+    // Damaged before it was ever backed up.
+    pool.create_database("never", None).unwrap();
+    put(&pool.database("never").unwrap(), 1, "1").unwrap();
+    for (name, id) in [("one", 1), ("never", 5)] {
+        assert!(pool.close_database(name).unwrap());
+        let manifest = format!("/data/db-{id:016x}/MANIFEST");
+        vfs.remove(Path::new(&manifest)).unwrap();
+    }
+    for name in ["two ü", "four"] {
+        put(&pool.database(name).unwrap(), 1, "\"later\"").unwrap();
+    }
+    let some = named(&["one", "two ü"]);
+    for (n, which) in [Which::All, Which::Named(&some), Which::All]
+        .iter()
+        .enumerate()
+    {
+        let options = BackupOptions::default();
+        let report = pool.backup(BACKUP, *which, options, &mut quiet).unwrap();
+        let failed: Vec<(&str, u64, Option<u64>)> = report
+            .failed
+            .iter()
+            .map(|failed| (failed.name.as_str(), failed.id, failed.kept_version))
+            .collect();
+        let one = ("one", 1, Some(1));
+        match which {
+            Which::All => {
+                assert_eq!(failed, [("never", 5, None), one]);
+                assert_eq!(report.databases.len(), 2);
+            }
+            Which::Named(_) => {
+                assert_eq!(failed, [one]);
+                assert_eq!(report.databases.len(), 1);
+            }
+        }
+        for failed in report.failed {
+            assert_eq!(failed.error.kind(), ErrorKind::Corrupt);
+            let message = failed.error.message();
+            assert!(message.contains(&format!("{:?}", failed.name)), "{message}");
+        }
+        let into = format!("/again {n}");
+        assert_eq!(restored_into(&vfs, &into, &[]).unwrap(), 3);
+        let again = open(&vfs, Path::new(&into));
+        for (name, body) in [
+            ("one", "\"one\""),
+            ("two ü", "\"later\""),
+            ("four", "\"later\""),
+        ] {
+            let db = again.database(name).unwrap();
+            assert_eq!(get(&db, 1).unwrap(), body, "{name}");
+        }
+        assert!(again.create_database("new", None).unwrap() > 5);
+    }
+    // Nothing at all is no backup.
+    let before = files(&vfs, BACKUP);
+    let alone = named(&["one"]);
+    let error = back_up(&pool, Which::Named(&alone)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     assert!(error.message().contains("\"one\""), "{error}");
-    back_up(&pool, Which::Named(&named(&["two ü"]))).unwrap();
-    restored(&vfs, &[]).unwrap();
-    let again = open(&vfs, Path::new(RESTORED));
-    assert_eq!(get(&again.database("one").unwrap(), 1).unwrap(), "\"one\"");
-    assert!(kept.len() > 6);
+    assert_eq!(files(&vfs, BACKUP), before);
+}
+
+/// What fails in the backup's directory ends the backup: that is not a fault of one database.
+#[test]
+fn a_place_that_fails_ends_the_backup_of_all() {
+    let vfs = SimVfs::new(7);
+    let pool = filled(&vfs);
+    back_up(&pool, Which::All).unwrap();
+    for name in names(&pool) {
+        let db = pool.database(&name).unwrap();
+        put(&db, 1, "\"later\"").unwrap();
+        db.checkpoint().unwrap();
+    }
+    let start = vfs.op_count();
+    let rehearsal = vfs.fork_crash(&CrashPolicy::KeepAll);
+    let operations = {
+        let pool = open(&rehearsal, Path::new(DIR));
+        for name in names(&pool) {
+            pool.database(&name).unwrap();
+        }
+        let start = rehearsal.op_count();
+        back_up(&pool, Which::All).unwrap();
+        rehearsal.op_count() - start
+    };
+    assert!(start > 0 && operations > 30, "{operations}");
+    for n in 0..operations {
+        let vfs = vfs.fork_crash(&CrashPolicy::KeepAll);
+        let pool = open(&vfs, Path::new(DIR));
+        for name in names(&pool) {
+            pool.database(&name).unwrap();
+        }
+        let before = vfs.read_file(&Path::new(BACKUP).join("BACKUP")).unwrap();
+        vfs.set_fault(Fault {
+            at_op: vfs.op_count() + n,
+            kind: FaultKind::Os(28),
+            sticky: true,
+        });
+        let outcome = pool.backup(BACKUP, Which::All, BackupOptions::default(), &mut quiet);
+        vfs.clear_faults();
+        let now = vfs.read_file(&Path::new(BACKUP).join("BACKUP")).unwrap();
+        match outcome {
+            Ok(report) => assert!(report.failed.is_empty() && now != before, "{n}"),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::DiskFull, "{n}: {error}"),
+        }
+        restored(&vfs, &[]).unwrap_or_else(|e| panic!("{n}: {e}"));
+    }
 }
 
 /// A restore makes the whole data directory or nothing.

@@ -6,15 +6,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use docdb_engine::backup::{BackupOptions, DatabaseBackup, Progress};
 use docdb_engine::{Error, ErrorKind};
-use docdb_ipc::{BackedUp, BackupRequest, Response};
-use docdb_pool::Which;
+use docdb_ipc::{self as ipc, BackedUp, BackupRequest, Response};
+use docdb_pool::{BackupReport, NotBackedUp, Which};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::convert;
 use crate::execute::Outcome;
 use crate::state::State;
+
+/// Of how many databases that failed the answer says why. The log does of all.
+const REASONS_MAX: usize = 1_000;
 
 /// The place of the one backup that may run.
 #[derive(Debug, Default)]
@@ -76,10 +79,9 @@ impl Drop for Taken<'_> {
 pub(crate) fn run(state: &State, request: &BackupRequest, gives_up: &AtomicBool) -> Outcome {
     let dir = request.dir.as_str();
     let response = match take(state, request, gives_up) {
-        Ok(list) => {
-            let copied: u64 = list.iter().map(|done| done.bytes_copied).sum();
-            info!(dir, databases = list.len(), copied, "a backup was taken");
-            Response::BackedUp(list.into_iter().map(backed_up).collect())
+        Ok(report) => {
+            log(dir, &report);
+            Response::BackedUp(answer(report))
         }
         Err(error) => {
             let is_asked_for = matches!(
@@ -101,7 +103,7 @@ fn take(
     state: &State,
     request: &BackupRequest,
     gives_up: &AtomicBool,
-) -> Result<Vec<DatabaseBackup>, Error> {
+) -> Result<BackupReport, Error> {
     let dir = Path::new(request.dir.as_str());
     if !dir.is_absolute() {
         let message = format!(
@@ -134,6 +136,58 @@ fn take(
     state.pool.backup(dir, which, options, &mut listener)
 }
 
+fn log(dir: &str, report: &BackupReport) {
+    for done in &report.databases {
+        if done.files_renewed > 0 {
+            warn!(
+                dir,
+                database = done.name,
+                files = done.files_renewed,
+                "files of the backup before were damaged or missing, and were copied anew"
+            );
+        }
+    }
+    for failed in &report.failed {
+        let (database, kept) = (failed.name.as_str(), failed.kept_version);
+        error!(
+            alert = true,
+            dir,
+            database,
+            kept_version = kept,
+            "a database was not backed up: {}",
+            failed.error
+        );
+    }
+    let copied: u64 = report.databases.iter().map(|done| done.bytes_copied).sum();
+    info!(
+        dir,
+        databases = report.databases.len(),
+        failed = report.failed.len(),
+        copied,
+        "a backup was taken"
+    );
+}
+
+fn answer(report: BackupReport) -> ipc::BackupReport {
+    let mut failed: Vec<_> = report.failed.into_iter().map(not_backed_up).collect();
+    for failed in failed.iter_mut().skip(REASONS_MAX) {
+        failed.error.message = "see the server's log".to_owned();
+    }
+    ipc::BackupReport {
+        databases: report.databases.into_iter().map(backed_up).collect(),
+        failed,
+    }
+}
+
+fn not_backed_up(failed: NotBackedUp) -> ipc::NotBackedUp {
+    ipc::NotBackedUp {
+        name: failed.name.into(),
+        id: failed.id,
+        kept_version: failed.kept_version,
+        error: convert::wire_error(&failed.error),
+    }
+}
+
 fn backed_up(done: DatabaseBackup) -> BackedUp {
     BackedUp {
         name: done.name.into(),
@@ -143,6 +197,7 @@ fn backed_up(done: DatabaseBackup) -> BackedUp {
         files_copied: done.files_copied,
         files_extended: done.files_extended,
         files_reused: done.files_reused,
+        files_renewed: done.files_renewed,
         bytes_copied: done.bytes_copied,
         bytes: done.bytes,
     }

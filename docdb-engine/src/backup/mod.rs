@@ -11,14 +11,15 @@
 //!    files are reused, and a data file that has grown is extended where it lies, behind what that
 //!    backup names of it.
 //! 4. All of it is read back: every byte against the checksums of what was copied, now or earlier, and
-//!    every document by the index.
+//!    every document by the index. What was copied earlier and is damaged or missing now is copied anew
+//!    beside it, and takes its place by a rename: it is what every earlier `BACKUP` names.
 //! 5. `BACKUP` is replaced by a rename. This is the moment at which the backup counts.
 //! 6. What it does not name is removed.
 //!
-//! Whatever happens before 5 leaves the backup before as it was, and what was copied in vain goes with
-//! the next one. Nothing that any earlier `BACKUP` names is removed or changed before 5, so it does not
-//! matter whether the rename that made the last one was ever synced. Nothing that fails here does anything to the database but end the backup. Commits and
-//! reads go on all the time.
+//! Whatever happens before 5 leaves the backup before as it was, and what was copied in vain goes at once
+//! or, after a crash, with the next one. Nothing that any earlier `BACKUP` names is removed or changed before 5, so it does not
+//! matter whether the rename that made the last one was ever synced. Nothing that fails here does anything
+//! to the database but end the backup. Commits and reads go on all the time.
 
 mod copy;
 mod format;
@@ -38,11 +39,10 @@ use docdb_index::run_file_name;
 use docdb_types::ErrorKind;
 use docdb_vfs::{DirLock, OpenMode, Vfs};
 
-use self::copy::{Copied, CopyFile, copy};
+use self::copy::{Copied, CopyFile, copy, copy_anew, is_there};
 use self::format::{DatabaseEntry, Description, FileEntry, FileId, FileKind};
-use self::pin::Pinned;
-use self::verify::{files_of, read_documents, verify_files};
-use self::work::Work;
+use self::verify::{files_of, read_documents, verify_file};
+use self::work::{Made, Work};
 use crate::db::{Db, Inner};
 use crate::error::{Error, Result};
 use crate::manifest::Manifest;
@@ -97,6 +97,8 @@ pub struct DatabaseBackup {
     pub files_extended: u64,
     /// Files that were, as they are now.
     pub files_reused: u64,
+    /// Files that should have been, but were damaged or missing: they were copied anew.
+    pub files_renewed: u64,
     /// Bytes that were copied.
     pub bytes_copied: u64,
     /// Bytes of all its files in the backup.
@@ -147,8 +149,7 @@ impl Db {
     /// `InvalidArgument` if the directory is not empty and holds no backup, if it lies in a database's
     /// or data directory, if what it holds is another database's backup, or if the database was set
     /// back since; `InUse` if somebody else works on it; `Busy` if the database is being backed up
-    /// already; `Corrupt` naming the file, if the backup before or the database is damaged;
-    /// `Cancelled`; `DiskFull`; `Io`; `Closed`; `Poisoned`. The backup before is as it was.
+    /// already; `Corrupt` naming the file, if the database or the file `BACKUP` is damaged; `Cancelled`; `DiskFull`; `Io`; `Closed`; `Poisoned`. The backup before is as it was.
     pub fn backup(
         &self,
         dir: impl AsRef<Path>,
@@ -248,10 +249,7 @@ impl<'a> BackupWriter<'a> {
             .before
             .as_ref()
             .and_then(|before| before.database(label.id).cloned());
-        let dir = match &before {
-            Some(_) => self.dir.join(place::database_dir_name(label.id)),
-            None => place::make_database_dir(self.work.vfs.as_ref(), &self.dir, label.id)?,
-        };
+        let dir = self.database_dir(label.id, before.is_some())?;
         let copied_before = self.work.progress.bytes_copied;
         let pinned = inner.pin_for_backup()?;
         let version = pinned.manifest.checkpoint_ts;
@@ -267,9 +265,8 @@ impl<'a> BackupWriter<'a> {
             );
             return Err(Error::new(ErrorKind::InvalidArgument, message));
         }
-        let (files, counts) = self.copy_files(inner, &pinned, &dir, before.as_ref())?;
-        self.work.vfs.sync_dir(&dir)?;
         let manifest = pinned.manifest.clone();
+        let (files, counts) = self.copy_files(inner, &manifest, &dir, before.as_ref())?;
         // The backup has all of it.
         drop(pinned);
         let mut entry = DatabaseEntry {
@@ -285,7 +282,6 @@ impl<'a> BackupWriter<'a> {
             durability: label.durability.to_owned(),
             files,
         };
-        verify_files(&mut self.work, &dir, &entry)?;
         let path_of = |id: &FileId| dir.join(place::file_name(id));
         entry.documents = read_documents(&mut self.work, &manifest, path_of)
             .map_err(|error| damaged_source(&inner.dir, error))?;
@@ -297,11 +293,27 @@ impl<'a> BackupWriter<'a> {
             files_copied: counts[Copied::New as usize],
             files_extended: counts[Copied::Extended as usize],
             files_reused: counts[Copied::Reused as usize],
+            files_renewed: counts[Copied::Anew as usize],
             bytes_copied: self.work.progress.bytes_copied - copied_before,
             bytes: entry.files.iter().map(|file| file.bytes).sum(),
         };
         self.insert(entry);
         Ok(report)
+    }
+
+    /// Whether it was not a database that failed, but the directory that the backup is in: no other
+    /// database can be added to it then.
+    pub fn has_failed(&self) -> bool {
+        self.work.place_failed
+    }
+
+    /// Keeps what the backup before holds of a database that could not be added, as it is; its version
+    /// there, none if it holds nothing of it.
+    pub fn keep(&mut self, id: u64) -> Option<u64> {
+        let entry = self.before.as_ref()?.database(id)?.clone();
+        let version = entry.version;
+        self.insert(entry);
+        Some(version)
     }
 
     /// Keeps what the backup before holds of databases that were not added, as it is. One whose name
@@ -322,9 +334,13 @@ impl<'a> BackupWriter<'a> {
     ///
     /// # Errors
     /// `DiskFull`, `Io`; either backup stands then, and both are whole.
-    pub fn publish(self) -> Result<()> {
-        let vfs = self.work.vfs.as_ref();
-        place::replace(vfs, &self.dir, &self.next)?;
+    pub fn publish(mut self) -> Result<()> {
+        let vfs = Arc::clone(&self.work.vfs);
+        let vfs = vfs.as_ref();
+        let temporary = place::write_description(vfs, &self.dir, &self.next)?;
+        // From here on it may be what stands.
+        self.work.made.clear();
+        place::replace(vfs, &self.dir, &temporary)?;
         // What cannot be removed now, the next backup removes.
         let _ = place::remove_unnamed(vfs, &self.dir, &self.next);
         Ok(())
@@ -336,15 +352,27 @@ impl<'a> BackupWriter<'a> {
         databases.insert(at, entry);
     }
 
-    /// Copies what the manifest names, and the manifest; how many files came in which way.
+    /// The directory of a database in the backup.
+    fn database_dir(&mut self, id: u64, is_known: bool) -> Result<PathBuf> {
+        let vfs = Arc::clone(&self.work.vfs);
+        let dir = self.dir.join(place::database_dir_name(id));
+        if is_known && vfs.exists(&dir)? {
+            return Ok(dir);
+        }
+        let made = place::make_database_dir(vfs.as_ref(), &self.dir, id);
+        self.work.place_failed |= made.is_err();
+        made
+    }
+
+    /// Copies what the manifest names, and the manifest, durably, and reads it back; how many files came
+    /// in which way.
     fn copy_files(
         &mut self,
         inner: &Inner,
-        pinned: &Pinned<'_>,
+        manifest: &Manifest,
         dir: &Path,
         before: Option<&DatabaseEntry>,
-    ) -> Result<(Vec<FileEntry>, [u64; 3])> {
-        let manifest = &pinned.manifest;
+    ) -> Result<(Vec<FileEntry>, [u64; 4])> {
         let mut planned = Vec::new();
         for (id, bytes) in files_of(manifest) {
             let from = inner.dir.join(name_in_database(&id));
@@ -354,27 +382,64 @@ impl<'a> BackupWriter<'a> {
             };
             // Once to copy, and once to read back.
             self.work.plan(2 * bytes);
-            planned.push((id, from, bytes));
+            planned.push((from, dir.join(place::file_name(&id)), id, bytes));
         }
-        let mut files = vec![self.write_manifest(manifest, dir)?];
-        let mut counts = [1, 0, 0];
-        for (id, from, bytes) in planned {
+        let syncs_parts = || {
+            inner.check_open()?;
+            Ok(inner.commits_wait_for_device())
+        };
+        let work = &mut self.work;
+        let mut copied = Vec::with_capacity(planned.len());
+        for (from, to, id, bytes) in &planned {
+            let (id, bytes) = (*id, *bytes);
+            let known = before.and_then(|entry| entry.files.iter().find(|file| file.id == id));
             let file = CopyFile {
-                from: &from,
-                to: &dir.join(place::file_name(&id)),
+                from,
+                to,
                 id,
                 bytes,
-                known: before.and_then(|entry| entry.files.iter().find(|file| file.id == id)),
+                known,
             };
-            let syncs_parts = || {
-                inner.check_open()?;
-                Ok(inner.commits_wait_for_device())
+            let (entry, how) = match known {
+                Some(known) if !is_there(work.vfs.as_ref(), &file, known)? => {
+                    let entry = copy_anew(work, &file, known, syncs_parts)?;
+                    (entry, Copied::Anew)
+                }
+                _ => copy(work, &file, syncs_parts)?,
             };
-            let (entry, how) = copy(&mut self.work, &file, syncs_parts)?;
+            copied.push((file, entry, how));
+        }
+        let manifest = self.write_manifest(manifest, dir)?;
+        self.sync(dir)?;
+        let work = &mut self.work;
+        verify_file(work, dir, &manifest)?;
+        let (mut files, mut counts) = (vec![manifest], [1, 0, 0, 0]);
+        let mut renewed = Vec::new();
+        for (file, entry, mut how) in copied {
+            match verify_file(work, dir, &entry) {
+                // Nothing else was in the backup before.
+                Err(error) if error.kind() == ErrorKind::Corrupt && file.known.is_some() => {
+                    work.plan(2 * entry.bytes);
+                    renewed.push(copy_anew(work, &file, &entry, syncs_parts)?);
+                    how = Copied::Anew;
+                }
+                verified => verified?,
+            }
             counts[how as usize] += 1;
             files.push(entry);
         }
+        if !renewed.is_empty() {
+            self.sync(dir)?;
+        }
+        for entry in &renewed {
+            verify_file(&mut self.work, dir, entry)?;
+        }
         Ok((files, counts))
+    }
+
+    fn sync(&mut self, dir: &Path) -> Result<()> {
+        let synced = self.work.vfs.sync_dir(dir);
+        self.work.in_place(synced)
     }
 
     fn write_manifest(&mut self, manifest: &Manifest, dir: &Path) -> Result<FileEntry> {
@@ -384,13 +449,10 @@ impl<'a> BackupWriter<'a> {
             salt: 0,
         };
         let bytes = manifest.encode();
-        let (vfs, path) = (self.work.vfs.as_ref(), dir.join(place::file_name(&id)));
-        if vfs.exists(&path)? {
-            vfs.remove_file(&path)?;
-        }
-        let file = vfs.open(&path, OpenMode::CreateNew)?;
-        file.write_all_at(&bytes, 0)?;
-        file.sync_data()?;
+        let path = dir.join(place::file_name(&id));
+        let written = write_new(self.work.vfs.as_ref(), &path, &bytes);
+        self.work.made.push(Made::File(path));
+        self.work.in_place(written)?;
         let length = bytes.len() as u64;
         self.work.plan(2 * length);
         self.work.progress.bytes_copied += length;
@@ -406,6 +468,15 @@ impl<'a> BackupWriter<'a> {
     }
 }
 
+/// A backup that comes to nothing leaves its disk as full as it was: it may be that what failed.
+impl Drop for BackupWriter<'_> {
+    fn drop(&mut self) {
+        for made in self.work.made.iter().rev() {
+            made.undo(self.work.vfs.as_ref());
+        }
+    }
+}
+
 impl fmt::Debug for BackupWriter<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BackupWriter")
@@ -413,6 +484,16 @@ impl fmt::Debug for BackupWriter<'_> {
             .field("number", &self.next.number)
             .finish_non_exhaustive()
     }
+}
+
+/// Writes a file durably, but for its name, in place of what an interrupted backup has left.
+fn write_new(vfs: &dyn Vfs, path: &Path, bytes: &[u8]) -> docdb_vfs::Result<()> {
+    if vfs.exists(path)? {
+        vfs.remove_file(path)?;
+    }
+    let file = vfs.open(path, OpenMode::CreateNew)?;
+    file.write_all_at(bytes, 0)?;
+    file.sync_data()
 }
 
 /// What a file of a backup is called in a database's directory.

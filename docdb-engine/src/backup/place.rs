@@ -14,6 +14,7 @@ use crate::open::{lock_database, parent};
 
 pub(crate) const BACKUP: &str = "BACKUP";
 const BACKUP_TEMPORARY: &str = "BACKUP.tmp";
+const ANEW: &str = ".anew";
 /// What a pool keeps in its data directory, and an engine in a database's.
 const SIGNS_OF_A_DATABASE: [&str; 3] = ["CATALOG", "CATALOG.copy", MANIFEST];
 /// How many directories above a backup's are looked at.
@@ -40,8 +41,14 @@ pub(crate) fn file_name(id: &FileId) -> String {
     }
 }
 
+/// What a file is called until it takes the place of a damaged one.
+pub(crate) fn anew_name(id: &FileId) -> String {
+    file_name(id) + ANEW
+}
+
 /// Whether such a name may have been given by a backup.
 fn is_file_name(name: &str) -> bool {
+    let name = name.strip_suffix(ANEW).unwrap_or(name);
     if let Some(digits) = name.strip_prefix("manifest-") {
         return is_hex(digits, 16);
     }
@@ -181,9 +188,13 @@ pub(crate) fn read(vfs: &dyn Vfs, dir: &Path) -> Result<Description> {
     })
 }
 
-/// Makes `description` the backup's, durably and as a whole. If it fails at the end, it is open which
-/// of the two stands.
-pub(crate) fn replace(vfs: &dyn Vfs, dir: &Path, description: &Description) -> Result<()> {
+/// Writes the description that is to be the backup's, durably but for its name; where it is. Nothing is
+/// left of it if that fails.
+pub(crate) fn write_description(
+    vfs: &dyn Vfs,
+    dir: &Path,
+    description: &Description,
+) -> Result<PathBuf> {
     let bytes = description.encode();
     if bytes.len() as u64 > BACKUP_BYTES_MAX {
         let message =
@@ -195,9 +206,19 @@ pub(crate) fn replace(vfs: &dyn Vfs, dir: &Path, description: &Description) -> R
         vfs.remove_file(&temporary)?;
     }
     let file = vfs.open(&temporary, OpenMode::CreateNew)?;
-    file.write_all_at(&bytes, 0)?;
-    file.sync_data()?;
-    vfs.rename(&temporary, &dir.join(BACKUP))?;
+    let written = file.write_all_at(&bytes, 0).and_then(|()| file.sync_data());
+    if let Err(error) = written {
+        // What cannot be removed now, the next backup removes.
+        let _ = vfs.remove_file(&temporary);
+        return Err(error.into());
+    }
+    Ok(temporary)
+}
+
+/// Makes what was written the backup's description, durably. If it fails, it is open which of the two
+/// stands.
+pub(crate) fn replace(vfs: &dyn Vfs, dir: &Path, temporary: &Path) -> Result<()> {
+    vfs.rename(temporary, &dir.join(BACKUP))?;
     vfs.sync_dir(dir)?;
     Ok(())
 }

@@ -24,9 +24,14 @@ use crate::publish::identity_of;
 /// `Corrupt` naming the file and the offset from which on it differs; `Io`; `Cancelled`.
 pub(super) fn verify_files(work: &mut Work<'_>, dir: &Path, entry: &DatabaseEntry) -> Result<()> {
     for file in &entry.files {
-        read_verified(work, &dir.join(file_name(&file.id)), file, |_, _| Ok(()))?;
+        verify_file(work, dir, file)?;
     }
     Ok(())
+}
+
+/// As [`verify_files`], for one of them.
+pub(super) fn verify_file(work: &mut Work<'_>, dir: &Path, file: &FileEntry) -> Result<()> {
+    read_verified(work, &dir.join(file_name(&file.id)), file, |_, _| Ok(()))
 }
 
 /// Reads what counts of a file, a chunk at a time, and hands on what verifies with its offset.

@@ -1,11 +1,12 @@
 //! A backup's pace: how fast it may go, how far it has come, and whether it is to go on.
 
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use docdb_types::ErrorKind;
-use docdb_vfs::Vfs;
+use docdb_vfs::{OpenMode, Vfs};
 
 use super::Progress;
 use crate::error::{Error, Result};
@@ -16,6 +17,25 @@ const SLEEP_MAX: Duration = Duration::from_millis(100);
 /// Who is told how far it has come, and says whether it goes on.
 pub type Listener<'a> = &'a mut dyn FnMut(&Progress) -> ControlFlow<()>;
 
+/// Something that no description names yet.
+pub(super) enum Made {
+    File(PathBuf),
+    /// It had so many bytes that count.
+    Grown(PathBuf, u64),
+}
+
+impl Made {
+    /// As far as it goes: what is left, the next backup removes.
+    pub(super) fn undo(&self, vfs: &dyn Vfs) {
+        let _ = match self {
+            Made::File(path) => vfs.remove_file(path),
+            Made::Grown(path, bytes) => vfs
+                .open(path, OpenMode::ReadWrite)
+                .and_then(|file| file.set_len(*bytes)),
+        };
+    }
+}
+
 pub(super) struct Work<'a> {
     pub(super) vfs: Arc<dyn Vfs>,
     /// 0: as fast as it can.
@@ -24,6 +44,10 @@ pub(super) struct Work<'a> {
     paced_bytes: u64,
     started: Duration,
     pub(super) progress: Progress,
+    /// What was made in the backup's directory, to be undone if it comes to nothing.
+    pub(super) made: Vec<Made>,
+    /// Whether it was the backup's directory that failed, not a database.
+    pub(super) place_failed: bool,
     listener: Listener<'a>,
 }
 
@@ -34,9 +58,17 @@ impl<'a> Work<'a> {
             paced_bytes: 0,
             started: vfs.now(),
             progress: Progress::default(),
+            made: Vec::new(),
+            place_failed: false,
             listener,
             vfs,
         }
+    }
+
+    /// What came of changing something in the backup's directory.
+    pub(super) fn in_place<T>(&mut self, result: docdb_vfs::Result<T>) -> Result<T> {
+        self.place_failed |= result.is_err();
+        Ok(result?)
     }
 
     /// Announces work of so many bytes.

@@ -3,10 +3,10 @@
 
 use bytes::{Bytes, BytesMut};
 use docdb_ipc::{
-    BATCH_ERROR_MESSAGE_BYTES_MAX, BackedUp, BackupRequest, BatchMode, Codec, CollectionInfo,
-    Compacted, DatabaseInfo, ErrorCode, Frame, FrameDecoder, HealOutcome, HealReport, OpResult,
-    Precondition, Request, RequestId, Response, Scan, ScanItem, Text, UnhealableDocument,
-    ViewRequest, WireError, WriteKind, WriteOp,
+    BATCH_ERROR_MESSAGE_BYTES_MAX, BackedUp, BackupReport, BackupRequest, BatchMode, Codec,
+    CollectionInfo, Compacted, DatabaseInfo, ErrorCode, Frame, FrameDecoder, HealOutcome,
+    HealReport, NotBackedUp, OpResult, Precondition, Request, RequestId, Response, Scan, ScanItem,
+    Text, UnhealableDocument, ViewRequest, WireError, WriteKind, WriteOp,
 };
 use docdb_types::limits::FRAME_BYTES_MAX;
 use proptest::collection::vec;
@@ -237,7 +237,7 @@ pub(crate) fn response() -> impl Strategy<Value = Response> {
         version,
         body,
     });
-    let backed_up = (text(), any::<[u64; 8]>()).prop_map(|(name, numbers)| BackedUp {
+    let backed_up = (text(), any::<[u64; 9]>()).prop_map(|(name, numbers)| BackedUp {
         name,
         id: numbers[0],
         version: numbers[1],
@@ -247,7 +247,16 @@ pub(crate) fn response() -> impl Strategy<Value = Response> {
         files_reused: numbers[5],
         bytes_copied: numbers[6],
         bytes: numbers[7],
+        files_renewed: numbers[8],
     });
+    let not_backed_up = (text(), any::<u64>(), any::<Option<u64>>(), error()).prop_map(
+        |(name, id, kept_version, error)| NotBackedUp {
+            name,
+            id,
+            kept_version,
+            error,
+        },
+    );
     let result = prop_oneof![
         (any::<u64>(), any::<u64>()).prop_map(|(version, id)| OpResult::Ok { version, id }),
         error().prop_map(OpResult::Err),
@@ -312,7 +321,8 @@ pub(crate) fn response() -> impl Strategy<Value = Response> {
                 })
             }),
         body().prop_map(Response::HealStats),
-        vec(backed_up, 0..4).prop_map(Response::BackedUp),
+        (vec(backed_up, 0..4), vec(not_backed_up, 0..4))
+            .prop_map(|(databases, failed)| Response::BackedUp(BackupReport { databases, failed })),
         body().prop_map(Response::Stats),
     ]
 }

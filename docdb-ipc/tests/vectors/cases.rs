@@ -2,10 +2,10 @@
 
 use bytes::{Bytes, BytesMut};
 use docdb_ipc::{
-    BackedUp, BackupRequest, BatchMode, ClientHandshake, Codec, CollectionInfo, Compacted,
-    DatabaseInfo, FrameDecoder, HELLO_BYTES_MAX, HealOutcome, HealReport, Limits, OpResult,
-    Precondition, Request, RequestId, Response, Scan, ScanItem, ServerHandshake, Text,
-    UnhealableDocument, ViewRequest, WireError, WriteOp,
+    BackedUp, BackupReport, BackupRequest, BatchMode, ClientHandshake, Codec, CollectionInfo,
+    Compacted, DatabaseInfo, FrameDecoder, HELLO_BYTES_MAX, HealOutcome, HealReport, Limits,
+    NotBackedUp, OpResult, Precondition, Request, RequestId, Response, Scan, ScanItem,
+    ServerHandshake, Text, UnhealableDocument, ViewRequest, WireError, WriteOp,
 };
 use docdb_types::ErrorKind;
 use docdb_types::limits::FRAME_BYTES_MAX;
@@ -552,17 +552,34 @@ pub(crate) fn responses() -> Vec<(&'static str, Vec<u8>, Value)> {
         ),
         (
             "backed up",
-            Response::BackedUp(vec![BackedUp {
-                name: "app".into(),
-                id: 1,
-                version: 42,
-                documents: 30,
-                files_copied: 2,
-                files_extended: 1,
-                files_reused: 3,
-                bytes_copied: 8_192,
-                bytes: 20_480,
-            }]),
+            Response::BackedUp(BackupReport {
+                databases: vec![BackedUp {
+                    name: "app".into(),
+                    id: 1,
+                    version: 42,
+                    documents: 30,
+                    files_copied: 2,
+                    files_extended: 1,
+                    files_reused: 3,
+                    files_renewed: 1,
+                    bytes_copied: 8_192,
+                    bytes: 20_480,
+                }],
+                failed: vec![
+                    NotBackedUp {
+                        name: "bad".into(),
+                        id: 2,
+                        kept_version: Some(7),
+                        error: WireError::new(ErrorKind::Corrupt, "a file is damaged"),
+                    },
+                    NotBackedUp {
+                        name: "new".into(),
+                        id: 3,
+                        kept_version: None,
+                        error: WireError::new(ErrorKind::Poisoned, "it was poisoned"),
+                    },
+                ],
+            }),
         ),
         (
             "stats",

@@ -2,8 +2,8 @@
 //! every language reads them exactly; bytes that need not be text are hexadecimal.
 
 use docdb_ipc::{
-    BackedUp, BatchMode, OpResult, Precondition, Request, Response, Session, ViewRequest,
-    WireError, WriteOp,
+    BackedUp, BatchMode, NotBackedUp, OpResult, Precondition, Request, Response, Session,
+    ViewRequest, WireError, WriteOp,
 };
 use serde_json::{Map, Value, json};
 
@@ -332,7 +332,7 @@ pub(crate) fn response(response: &Response) -> Value {
             "places": report.places.iter().map(|place| place.as_str()).collect::<Vec<_>>(),
         }),
         Response::HealStats(body) => json!({"body": text(body)}),
-        Response::BackedUp(list) => {
+        Response::BackedUp(report) => {
             let database = |done: &BackedUp| {
                 json!({
                     "name": done.name.as_str(),
@@ -342,11 +342,23 @@ pub(crate) fn response(response: &Response) -> Value {
                     "files_copied": number(done.files_copied),
                     "files_extended": number(done.files_extended),
                     "files_reused": number(done.files_reused),
+                    "files_renewed": number(done.files_renewed),
                     "bytes_copied": number(done.bytes_copied),
                     "bytes": number(done.bytes),
                 })
             };
-            json!({"databases": list.iter().map(database).collect::<Vec<_>>()})
+            let failed = |failed: &NotBackedUp| {
+                json!({
+                    "name": failed.name.as_str(),
+                    "id": number(failed.id),
+                    "kept_version": failed.kept_version.map(number),
+                    "error": wire_error(&failed.error),
+                })
+            };
+            json!({
+                "databases": report.databases.iter().map(database).collect::<Vec<_>>(),
+                "failed": report.failed.iter().map(failed).collect::<Vec<_>>(),
+            })
         }
         Response::Stats(body) => json!({"body": text(body)}),
         other => panic!("{other:?}"),

@@ -1,15 +1,16 @@
 //! The verbs `export` and `export-db`.
 
+mod pump;
 mod target;
 
-use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use docdb_client::RawCollection;
+use docdb_client::{CollectionInfo, RawCollection, Snapshot};
 use indicatif::ProgressBar;
 use serde_json::json;
 
+use self::pump::Pump;
 use self::target::Target;
 use crate::Context;
 use crate::failure::{Failure, Outcome};
@@ -25,9 +26,9 @@ pub(crate) async fn export(context: &Context, db: &str, collection: &str, file: 
     // Also says that the collection exists before a file is made for it.
     let count = collection.count().await?;
     let target = Target::open(file)?;
-    let mut writing = Writing::begin(context, &target, count)?;
-    writing.documents(&collection, None).await?;
-    let exported = writing.finish()?;
+    let mut writing = Writing::begin(context, &target, count, None)?;
+    let outcome = writing.documents(&collection, None).await;
+    let exported = writing.finish(outcome).await?;
     if target.is_stdout() {
         return Ok(ExitCode::SUCCESS);
     }
@@ -44,17 +45,14 @@ pub(crate) async fn export_db(context: &Context, db: &str, file: &Path) -> Outco
     let collections = snapshot.collections().await?;
     let target = Target::open(file)?;
     let count = collections.iter().map(|info| info.documents).sum();
-    let mut writing = Writing::begin(context, &target, count)?;
-    for info in &collections {
-        writing.line(json!({ "collection": info.name }).to_string().as_bytes())?;
-    }
-    for info in &collections {
-        let collection = snapshot.raw_collection(&info.name);
-        writing.documents(&collection, Some(&info.name)).await?;
-    }
-    let exported = writing.finish()?;
+    let mut writing = Writing::begin(context, &target, count, Some(snapshot.clone()))?;
+    let outcome = writing.database(&snapshot, &collections).await;
     let (version, count) = (snapshot.version(), collections.len());
-    snapshot.close().await?;
+    if outcome.is_ok() {
+        // All was read; it may take long until it is written.
+        snapshot.close().await?;
+    }
+    let exported = writing.finish(outcome).await?;
     if target.is_stdout() {
         return Ok(ExitCode::SUCCESS);
     }
@@ -67,23 +65,39 @@ pub(crate) async fn export_db(context: &Context, db: &str, file: &Path) -> Outco
 
 /// An export under way.
 struct Writing {
-    out: Box<dyn Write>,
+    out: Pump,
     exported: u64,
     progress: ProgressBar,
 }
 
 impl Writing {
-    fn begin(context: &Context, target: &Target, count: u64) -> Result<Writing, Failure> {
+    fn begin(
+        context: &Context,
+        target: &Target,
+        count: u64,
+        snapshot: Option<Snapshot>,
+    ) -> Result<Writing, Failure> {
         Ok(Writing {
-            out: target.writer()?,
+            out: Pump::start(target.writer()?, snapshot),
             exported: 0,
             progress: target.progress(context, count),
         })
     }
 
-    fn line(&mut self, line: &[u8]) -> Result<(), Failure> {
-        self.out.write_all(line)?;
-        Ok(self.out.write_all(b"\n")?)
+    async fn database(
+        &mut self,
+        snapshot: &Snapshot,
+        collections: &[CollectionInfo],
+    ) -> Result<(), Failure> {
+        for info in collections {
+            let line = json!({ "collection": info.name }).to_string();
+            self.out.line(line.as_bytes()).await?;
+        }
+        for info in collections {
+            let collection = snapshot.raw_collection(&info.name);
+            self.documents(&collection, Some(&info.name)).await?;
+        }
+        Ok(())
     }
 
     /// Writes a collection's documents, with its name if it is given.
@@ -103,7 +117,7 @@ impl Writing {
                 document.version,
                 &document.value,
             );
-            self.line(&line)?;
+            self.out.line(&line).await?;
             self.exported += 1;
             if self.exported.is_multiple_of(DOCUMENTS_PER_UPDATE) {
                 self.progress.set_position(self.exported);
@@ -112,9 +126,13 @@ impl Writing {
         Ok(())
     }
 
-    fn finish(mut self) -> Result<u64, Failure> {
-        self.out.flush()?;
+    /// What could not be written is told rather than that there was nobody to write to.
+    async fn finish(self, outcome: Result<(), Failure>) -> Result<u64, Failure> {
+        let written = self.out.finish().await;
         self.progress.finish_and_clear();
-        Ok(self.exported)
+        match (outcome, written) {
+            (Ok(()) | Err(Failure::OutputClosed), Err(written)) => Err(written),
+            (outcome, _) => outcome.map(|()| self.exported),
+        }
     }
 }

@@ -1,14 +1,13 @@
 //! Where an export goes.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::Context;
 use crate::failure::Failure;
-use crate::output::OUTPUT_BYTES;
 
 /// Stdout, or a file.
 pub(super) struct Target {
@@ -48,16 +47,15 @@ impl Target {
         matches!(self.kind, Kind::Stdout)
     }
 
-    pub(super) fn writer(&self) -> Result<Box<dyn Write>, Failure> {
+    pub(super) fn writer(&self) -> Result<Box<dyn Write + Send>, Failure> {
         let file = match &self.kind {
             Kind::Stdout => {
-                let out = BufWriter::with_capacity(OUTPUT_BYTES, io::stdout().lock());
-                return Ok(Box::new(out));
+                return Ok(Box::new(io::stdout()));
             }
             Kind::InPlace(file) | Kind::Replaced(Partial { file, .. }, _) => file.try_clone(),
         };
         let file = file.map_err(|error| Failure::file(&self.name, &error))?;
-        Ok(Box::new(BufWriter::with_capacity(OUTPUT_BYTES, file)))
+        Ok(Box::new(file))
     }
 
     /// To be called when all is written and flushed.

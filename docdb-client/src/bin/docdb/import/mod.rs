@@ -202,9 +202,21 @@ async fn run(input: &mut Input, importer: &mut Importer) -> Result<(), (Option<u
             stopped = Some(Err(failed));
         }
     }
-    // What stands before a wrong line is written; what the server says about it comes first.
-    importer.sender.finish().await?;
-    stopped.unwrap_or(Ok(()))
+    // What stands before a wrong line is written, and several batches are under way: what is told is
+    // what is wrong first in the file.
+    let sent = importer.sender.finish().await;
+    match (stopped.unwrap_or(Ok(())), sent) {
+        // One that is about no line in particular was not waited for.
+        (Err(stopped), Err(sent)) => {
+            let line = |failed: &(Option<u64>, Failure)| failed.0.unwrap_or(u64::MAX);
+            Err(if line(&stopped) <= line(&sent) {
+                stopped
+            } else {
+                sent
+            })
+        }
+        (stopped, sent) => sent.and(stopped),
+    }
 }
 
 async fn send_all(
