@@ -118,8 +118,8 @@ fn what_the_device_cannot_read_is_healed_as_what_is_damaged() {
     assert_eq!(&*db.read(C, 4).unwrap().body, body(4).as_bytes());
     assert_eq!(db.heal_stats().rescued_reads, 1);
     vfs.clear_faults();
-    // The scrub goes on behind it.
-    fault_at(&vfs, vfs.op_count() + 2, FaultKind::Os(EIO), false);
+    // The scrub goes on behind it: after a look for the file's name, its header and its length.
+    fault_at(&vfs, vfs.op_count() + 3, FaultKind::Os(EIO), false);
     while db.scrub_step().unwrap() {}
     vfs.clear_faults();
     settle(&db).unwrap();

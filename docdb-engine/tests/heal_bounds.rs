@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use common::damaged::{damage_document, files, places, with_log, without_log};
 use common::workload::text;
-use common::{create_with, disk, fault_at, kind, settle};
-use docdb_engine::vfs::sim::{FaultKind, SimVfs};
+use common::{check_space, create_with, dir, disk, fault_at, kind, open_with, settle};
+use docdb_engine::vfs::Vfs;
+use docdb_engine::vfs::sim::{CrashPolicy, FaultKind, SimVfs};
 use docdb_engine::{Db, DbOptions, ErrorKind, HealOptions, HealOutcome, OnDamage, WriteOp};
 
 const C: &str = "_default";
@@ -189,4 +190,70 @@ fn more_lost_documents_than_can_be_remembered() {
     // What is written anew is well.
     write(&db, DOCUMENTS - 1, "1");
     assert_eq!(&*db.read(C, DOCUMENTS - 1).unwrap().body, b"1");
+}
+
+/// Reads from what is on the disk alone.
+fn check_reopened(vfs: &SimVfs, documents: u64) {
+    let again = vfs.fork_crash(&CrashPolicy::KeepNone);
+    let db = open_with(&again, without_log()).unwrap();
+    for id in 0..documents {
+        assert_eq!(&*db.read(C, id).unwrap().body, body(id).as_bytes());
+    }
+    check_space(&db).unwrap();
+}
+
+#[test]
+fn a_file_that_somebody_removed_is_written_anew_while_it_can_still_be_read() {
+    for prefix in ["data-", "run-"] {
+        for all in [false, true] {
+            let vfs = disk();
+            let db = written(&vfs, with_log(), 8);
+            let file = files(&vfs, prefix).pop().unwrap();
+            vfs.remove_file(&file).unwrap();
+            vfs.sync_dir(dir()).unwrap();
+            let image = vfs.fork_crash(&CrashPolicy::KeepNone);
+            assert!(open_with(&image, without_log()).is_err());
+            if all {
+                let report = db.heal_all(&HealOptions::default()).unwrap();
+                assert_eq!((report.found, report.places.len()), (0, 1));
+                assert!(report.places[0].to_string().contains("has been removed"));
+                assert!(!report.is_damaged());
+            } else {
+                while db.scrub_step().unwrap() {}
+            }
+            assert_eq!(db.heal_stats().headers_damaged, 1);
+            settle(&db).unwrap();
+            check_reopened(&vfs, 8);
+        }
+    }
+}
+
+#[test]
+fn a_segment_of_the_log_that_is_gone_is_in_nobodys_way() {
+    for all in [false, true] {
+        let vfs = disk();
+        let db = written(&vfs, with_log(), 40);
+        let (last, _) = places(&vfs, "wal/", body(0).as_bytes()).pop().unwrap();
+        for path in files(&vfs, "wal/") {
+            if path.extension().is_some_and(|end| end == "wal") && path <= last {
+                vfs.remove_file(&path).unwrap();
+            }
+        }
+        // Of the first the copy is gone, of the last it is not.
+        for id in [0, 39] {
+            damage_document(&vfs, body(id).as_bytes());
+        }
+        if all {
+            let report = db.heal_all(&HealOptions::default()).unwrap();
+            assert_eq!((report.found, report.healed, report.unhealable), (2, 1, 1));
+            assert_eq!(report.places.len(), 1);
+        } else {
+            while db.scrub_step().unwrap() {}
+            let stats = db.heal_stats();
+            assert_eq!((stats.healed, stats.unhealable), (1, 1));
+        }
+        assert_eq!(&*db.read(C, 39).unwrap().body, body(39).as_bytes());
+        assert_eq!(db.heal_stats().log_damaged, 1);
+        assert_eq!(&*db.read(C, 1).unwrap().body, body(1).as_bytes());
+    }
 }

@@ -128,19 +128,22 @@ impl LogReader {
         };
         let log = Arc::clone(&reader.log);
         let _none_is_retired = log.retiring.lock();
-        let oldest = oldest_lsn_held(&log)?;
-        if from_lsn < oldest {
-            return Err(WalError::NotRetained {
-                lsn: Lsn(from_lsn),
-                oldest: Lsn(oldest),
-            });
-        }
         // All of the segments before one that ends below the record are passed over.
-        let first = {
+        let (passed, first) = {
             let segments = log.segments.lock();
             let at = segments.partition_point(|s| s.last_lsn.is_some_and(|last| last < from_lsn));
-            segments.get(at).map_or(0, |segment| segment.number)
+            (at, segments.get(at).map_or(0, |segment| segment.number))
         };
+        // What comes behind a segment that is there is there, whatever can be read of that segment.
+        if passed == 0 {
+            let oldest = oldest_lsn_held(&log)?;
+            if from_lsn < oldest {
+                return Err(WalError::NotRetained {
+                    lsn: Lsn(from_lsn),
+                    oldest: Lsn(oldest),
+                });
+            }
+        }
         reader.newest_known = first.saturating_sub(1);
         reader.open_new_held()?;
         Ok(reader)

@@ -126,7 +126,12 @@ impl Inner {
                     }
                     continue;
                 }
-                Err(_) => break,
+                // Its segment cannot be opened, which costs little to find out; a later one may be.
+                Err(_) => {
+                    missing.push(first);
+                    left.next();
+                    continue;
+                }
             };
             loop {
                 let Some(&next) = left.peek() else {

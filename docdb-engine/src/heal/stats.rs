@@ -42,8 +42,8 @@ pub struct HealStats {
     pub waiting: u64,
     /// Pages of index runs that were found damaged and hold entries: what they hold cannot be restored.
     pub index_pages_damaged: u64,
-    /// Other pages of index runs, and headers of data files, that were found damaged: the file is
-    /// written anew in the background.
+    /// Other pages of index runs, and headers of data files, that were found damaged, and files of both
+    /// kinds that somebody has removed: the file is written anew in the background.
     pub headers_damaged: u64,
     /// How often the log was found damaged; a checkpoint is then taken, so that data files have
     /// what it held, and no open reads it once a checkpoint lies in another segment.

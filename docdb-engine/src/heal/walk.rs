@@ -1,5 +1,6 @@
 //! Going through a data file, a run or the log once, part by part.
 
+use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use docdb_datafile::Damage;
@@ -39,6 +40,8 @@ pub(super) struct Walk {
     pub(super) places: Vec<Error>,
     /// Pages of index entries that are damaged.
     pub(super) entries_damaged: u64,
+    /// Whether the file's name has been looked for.
+    is_looked_for: bool,
     log: Option<LogReader>,
     /// The last record that is read.
     log_end: u64,
@@ -66,6 +69,7 @@ impl Walk {
             damage: Vec::new(),
             places: Vec::new(),
             entries_damaged: 0,
+            is_looked_for: false,
             log: None,
             log_end: 0,
         }
@@ -106,6 +110,10 @@ impl Inner {
         let Some(file) = self.store.get(number) else {
             return Ok(NOTHING);
         };
+        if self.has_lost_name(walk, file.path(), || self.store.get(number).is_some()) {
+            self.upkeep.evacuate_file(number, self.vfs.now());
+            self.request_maintenance();
+        }
         let scrubbed = file.scrub(walk.at, bytes_max)?;
         let bytes = scrubbed.offset.saturating_sub(walk.at);
         walk.at = scrubbed.offset;
@@ -135,6 +143,16 @@ impl Inner {
         let Some(run) = runs.iter().find(|run| run.identity().number == number) else {
             return Ok(NOTHING);
         };
+        let is_used = || {
+            self.index
+                .runs()
+                .iter()
+                .any(|r| r.identity() == run.identity())
+        };
+        if self.has_lost_name(walk, run.path(), is_used) {
+            self.upkeep.rewrite_run(number, self.vfs.now());
+            self.request_maintenance();
+        }
         let pages = (bytes_max / PAGE_BYTES as u64).max(1);
         let scrubbed = run.scrub(walk.at, pages)?;
         let bytes = (scrubbed.page - walk.at) * PAGE_BYTES as u64;
@@ -161,6 +179,30 @@ impl Inner {
             bytes,
             is_end: scrubbed.is_end,
         })
+    }
+
+    /// Whether somebody has removed the file: it can be read, but not opened again.
+    fn has_lost_name(&self, walk: &mut Walk, path: &Path, is_used: impl Fn() -> bool) -> bool {
+        if std::mem::replace(&mut walk.is_looked_for, true) {
+            return false;
+        }
+        // What is replaced is taken out of use before its name is taken away. If it cannot be told
+        // whether the name is there, the next scrub looks again.
+        if self.vfs.exists(path).unwrap_or(true) || !is_used() {
+            return false;
+        }
+        let path = path.display();
+        let error = Error::new(ErrorKind::Corrupt, format!("{path} has been removed"));
+        // Beside the header, which may be damaged as well.
+        if self.note_place(
+            walk.target,
+            u64::MAX,
+            &self.healing.counters.headers_damaged,
+        ) {
+            self.tell_damage(&error, true);
+        }
+        walk.place(error);
+        true
     }
 
     fn walk_log(&self, walk: &mut Walk, bytes_max: u64) -> Result<Part> {
@@ -199,7 +241,7 @@ impl Inner {
             Ok(is_end) => is_end,
             // Retired meanwhile.
             Err(WalError::NotRetained { .. }) => true,
-            Err(error @ (WalError::Corrupt { .. } | WalError::UnsupportedVersion { .. })) => {
+            Err(error) if is_log_damage(&error) => {
                 let error = Error::from(error);
                 if self.note_place(Target::Log, walk.at, &self.healing.counters.log_damaged) {
                     self.tell_damage(&error, false);
@@ -223,7 +265,16 @@ impl Inner {
     }
 }
 
-fn damaged_at(path: &std::path::Path, offset: u64, what: &str) -> Error {
+/// Whether that part of the log is lost, rather than out of reach for the moment.
+fn is_log_damage(error: &WalError) -> bool {
+    match error {
+        WalError::Corrupt { .. } | WalError::UnsupportedVersion { .. } => true,
+        WalError::Io(io) => io.is_device_error() || io.is_not_found(),
+        _ => false,
+    }
+}
+
+fn damaged_at(path: &Path, offset: u64, what: &str) -> Error {
     let path = path.display();
     Error::new(
         ErrorKind::Corrupt,
