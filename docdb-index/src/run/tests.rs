@@ -6,8 +6,8 @@ use std::sync::Arc;
 use docdb_vfs::Vfs;
 use docdb_vfs::sim::{CrashPolicy, Fault, FaultKind, SimVfs};
 
-use super::survey::{RunFound, RunSurvey};
 use super::format::PAGE_BYTES;
+use super::survey::{RunFound, RunSurvey};
 use super::*;
 use crate::{Direction, IndexError, Pointer};
 
@@ -632,7 +632,8 @@ fn a_survey_of_a_run_that_was_cut_says_that_the_rest_is_missing() {
     assert_eq!(surveyed(&vfs, 1), (model.keys().copied().collect(), false));
     for pages in 0..whole.len() / PAGE_BYTES {
         // Some of these are lengths that smaller runs have.
-        vfs.write_file(&path(1), &whole[..pages * PAGE_BYTES]).unwrap();
+        vfs.write_file(&path(1), &whole[..pages * PAGE_BYTES])
+            .unwrap();
         let (keys, gap) = surveyed(&vfs, 1);
         assert!(gap, "{pages} pages, {} keys", keys.len());
     }
