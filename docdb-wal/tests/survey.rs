@@ -5,6 +5,8 @@
 
 mod common;
 
+use std::path::PathBuf;
+
 use common::{Entry, append_and_wait, create, dir, disk, judge, open, options, segments};
 use docdb_wal::vfs::sim::{CrashPolicy, SimVfs};
 use docdb_wal::{LogFinding, Lsn, SurveyReport, Surveyed, Surveyor, WalError, WalOptions, survey};
@@ -13,12 +15,16 @@ use docdb_wal::{LogFinding, Lsn, SurveyReport, Surveyed, Surveyor, WalError, Wal
 struct Seen {
     in_order: Vec<Entry>,
     others: Vec<u64>,
+    /// In which segment each record stands.
+    places: Vec<(u64, PathBuf)>,
     findings: Vec<LogFinding>,
 }
 
 impl Surveyor for Seen {
     fn record(&mut self, surveyed: Surveyed<'_>) {
         let record = surveyed.record;
+        self.places
+            .push((record.lsn.0, surveyed.path.to_path_buf()));
         if surveyed.in_order {
             self.in_order.push(Entry {
                 lsn: record.lsn.0,
@@ -151,4 +157,43 @@ fn what_follows_a_hole_is_handed_out() {
     assert!(!report.is_whole);
     assert_eq!(report.last_lsn, whole.in_order[3].lsn);
     assert_eq!(Some(&report.highest_lsn), behind.last());
+}
+
+/// A segment that is not there, or whose header is not, is no end of the log: what stands behind it is
+/// handed out, and what stood in it is not passed over in silence.
+#[test]
+fn a_lost_segment_is_never_the_end_of_the_log() {
+    for close in [false, true] {
+        let vfs = log(close);
+        let (whole, _) = surveyed(&vfs, &options()).unwrap();
+        let all: Vec<u64> = whole.in_order.iter().map(|entry| entry.lsn).collect();
+        let paths = segments(&vfs);
+        for (i, path) in paths.iter().enumerate() {
+            for is_removed in [true, false] {
+                let is_newest = i + 1 == paths.len();
+                if is_removed && is_newest {
+                    // Nothing in the directory says that there was one.
+                    continue;
+                }
+                let vfs = vfs.fork_crash(&CrashPolicy::KeepAll);
+                if is_removed {
+                    vfs.remove(path).unwrap();
+                } else {
+                    vfs.write_file(path, &[0; 100]).unwrap();
+                }
+                let what = format!("{} removed: {is_removed}", path.display());
+                let (seen, report) = surveyed(&vfs, &options()).unwrap();
+                let mut found: Vec<u64> = seen.in_order.iter().map(|entry| entry.lsn).collect();
+                assert!(all.starts_with(&found), "{what}");
+                if found.len() < all.len() {
+                    assert!(!report.is_whole, "{what}: {report:?} {:?}", seen.findings);
+                }
+                found.extend(&seen.others);
+                let elsewhere = whole.places.iter().filter(|(_, at)| at != path);
+                for (lsn, _) in elsewhere {
+                    assert!(found.contains(lsn), "{what}: {lsn} {:?}", seen.findings);
+                }
+            }
+        }
+    }
 }

@@ -376,6 +376,66 @@ fn an_idle_log_writes_one_marker_and_then_nothing() {
     }
 }
 
+/// A segment that was made for a large commit has no room for a marker behind it.
+#[test]
+fn an_idle_log_proves_a_commit_that_fills_its_segment() {
+    for mode in MODES {
+        let vfs = SimVfs::new(1);
+        vfs.create_dir(&dir()).unwrap();
+        let shared: Arc<dyn Vfs> = Arc::new(vfs.clone());
+        let mut options = options(mode);
+        options.segment_bytes_min = 16 << 10;
+        let wal = Wal::create(shared, &dir(), options.clone(), Arc::new(ManualDriver)).unwrap();
+        let large = vec![b'x'; 100_000];
+        wal.append(1, &large).unwrap().wait().unwrap();
+        let mut steps = 0;
+        loop {
+            while wal.prepare_step().unwrap() {}
+            if wal.timed_step().unwrap().is_none() {
+                break;
+            }
+            vfs.advance(Duration::from_millis(10));
+            steps += 1;
+            assert!(steps < 50, "{mode}: the log does not come to rest");
+        }
+        while wal.prepare_step().unwrap() {}
+        let quiet = vfs.op_count();
+        vfs.advance(Duration::from_secs(3600));
+        assert_eq!(wal.timed_step().unwrap(), None, "{mode}");
+        assert_eq!(vfs.op_count(), quiet, "{mode}: an idle log does no I/O");
+        let names = vfs.list(&dir()).unwrap();
+        let paths = names.iter().map(|name| dir().join(name));
+        let holds = |path: &PathBuf| {
+            let contents = vfs.read_file(path).unwrap();
+            contents
+                .windows(1_000)
+                .position(|part| part == &large[..1_000])
+        };
+        let (path, at) = paths
+            .filter_map(|path| holds(&path).map(|at| (path, at)))
+            .next()
+            .unwrap();
+        let damaged = vfs.fork_crash(&CrashPolicy::KeepAll);
+        damaged.flip_bit(&path, at as u64 + 50_000, 0).unwrap();
+        let judged = Recovery::judge(Arc::new(damaged), &dir(), options.clone(), &mut |_| Ok(()));
+        assert!(
+            matches!(judged, Err(docdb_wal::WalError::Corrupt { .. })),
+            "{mode}: a durable commit is taken for a torn tail"
+        );
+        // The log goes on as ever.
+        wal.append(1, &payload(2)).unwrap().wait().unwrap();
+        wal.sync().unwrap();
+        let mut found = Vec::new();
+        let crashed = Arc::new(vfs.fork_crash(&CrashPolicy::KeepAll));
+        let _verdict = Recovery::judge(crashed, &dir(), options, &mut |record| {
+            found.push(record.lsn.0);
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(found, [1, 2], "{mode}");
+    }
+}
+
 #[test]
 fn an_interval_without_end_is_one_that_never_ends() {
     for mode in [

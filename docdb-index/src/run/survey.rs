@@ -72,6 +72,8 @@ struct Seen {
     versions: Option<(CommitTs, CommitTs)>,
     first: Option<Key>,
     has_gap: bool,
+    /// A page of fences stands where the file's length says: so that is the run's.
+    fences: bool,
 }
 
 impl<P: Pointer> RunSurvey<P> {
@@ -310,6 +312,8 @@ impl<P: Pointer> RunSurvey<P> {
         if self.fences[start..end].iter().zip(&keys).any(differs) {
             let offset = index * PAGE_BYTES as u64;
             self.damaged(offset, "a fence is not the first key of its block");
+        } else {
+            self.seen.fences = true;
         }
         Ok(())
     }
@@ -330,7 +334,8 @@ impl<P: Pointer> RunSurvey<P> {
     }
 
     fn end(&mut self) {
-        if self.blocks.is_none() {
+        // A file that was cut may by chance have the length of a smaller run.
+        if self.blocks.is_none() || (self.meta.is_none() && !self.seen.fences) {
             self.gap();
         }
         let Some(meta) = self.meta.filter(|_| !self.seen.has_gap) else {

@@ -7,6 +7,7 @@ use docdb_vfs::Vfs;
 use docdb_vfs::sim::{CrashPolicy, Fault, FaultKind, SimVfs};
 
 use super::format::PAGE_BYTES;
+use super::survey::{RunFound, RunSurvey};
 use super::*;
 use crate::{Direction, IndexError, Pointer};
 
@@ -602,4 +603,46 @@ fn a_stream_that_comes_up_short_says_so() {
         entries.last(),
         Some(Err(IndexError::Corrupt { .. }))
     ));
+}
+
+/// What a survey finds of a run: its keys, and whether something may be missing behind the last.
+fn surveyed(vfs: &SimVfs, number: u64) -> (Vec<Key>, bool) {
+    let mut survey: RunSurvey<Wide> =
+        RunSurvey::open(vfs, &path(number), identity(number)).unwrap();
+    let (mut keys, mut gap) = (Vec::new(), false);
+    while let Some(found) = survey.next().unwrap() {
+        match found {
+            RunFound::Entry(entry) => {
+                keys.push(entry.key);
+                gap = false;
+            }
+            RunFound::Gap => gap = true,
+            RunFound::Damaged { .. } => {}
+        }
+    }
+    (keys, gap)
+}
+
+#[test]
+fn a_survey_of_a_run_that_was_cut_says_that_the_rest_is_missing() {
+    let vfs = SimVfs::new(1);
+    let model = model((0..3_000).map(|id| Key::new(1, id)), 1);
+    write(&vfs, 1, &model).unwrap();
+    let whole = vfs.read_file(&path(1)).unwrap();
+    assert_eq!(surveyed(&vfs, 1), (model.keys().copied().collect(), false));
+    for pages in 0..whole.len() / PAGE_BYTES {
+        // Some of these are lengths that smaller runs have.
+        vfs.write_file(&path(1), &whole[..pages * PAGE_BYTES])
+            .unwrap();
+        let (keys, gap) = surveyed(&vfs, 1);
+        assert!(gap, "{pages} pages, {} keys", keys.len());
+    }
+    // The footer alone says nothing of documents.
+    let mut damaged = whole.clone();
+    let last = damaged.len() - 100;
+    damaged[last] ^= 1;
+    let footer = whole.len() - PAGE_BYTES;
+    damaged[footer + 9] ^= 1;
+    vfs.write_file(&path(1), &damaged).unwrap();
+    assert_eq!(surveyed(&vfs, 1), (model.keys().copied().collect(), false));
 }

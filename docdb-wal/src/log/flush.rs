@@ -82,9 +82,7 @@ impl Log {
             rotate = bytes > state.current_room_bytes;
             if rotate {
                 // `append` accepted the group, so it fits into the prepared segment.
-                state.current_room_bytes = state.spare_room_bytes;
-                state.spare_room_bytes = 0;
-                state.rotating = true;
+                state.claim_spare();
             }
             state.current_room_bytes = state.current_room_bytes.saturating_sub(bytes);
             group = Some(open);
@@ -180,7 +178,7 @@ impl Log {
     }
 
     /// Makes the prepared segment the one behind that which ends with record `last_lsn`.
-    fn take_spare(&self, last_lsn: u64) -> Result<Segment> {
+    pub(super) fn take_spare(&self, last_lsn: u64) -> Result<Segment> {
         let mut preparer = self.preparer.lock();
         let segment = preparer.take();
         if let Some(next) = &segment {

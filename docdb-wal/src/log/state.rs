@@ -79,6 +79,13 @@ impl State {
         !self.open.is_empty() && self.open.device_bytes_with(0) > self.current_room_bytes
     }
 
+    /// The log goes on in the prepared segment: the holder of the token takes it.
+    pub(super) fn claim_spare(&mut self) {
+        self.current_room_bytes = self.spare_room_bytes;
+        self.spare_room_bytes = 0;
+        self.rotating = true;
+    }
+
     pub(super) fn check_open(&self) -> Result<()> {
         match &self.poisoned {
             Some(cause) => Err(WalError::Poisoned(Arc::clone(cause))),

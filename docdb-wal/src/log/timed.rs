@@ -64,22 +64,36 @@ impl Log {
         }
     }
 
-    /// Writes the marker of an idle log, if there is room for it where the log stands.
+    /// Writes the marker of an idle log. Where a large commit has left no room for it, which is so in
+    /// every segment that was made for one, the seal of the segment serves: it proves as much. That
+    /// needs a prepared segment to go on in; without one, as on a full disk, there is no marker.
     fn write_idle(self: &Arc<Self>, mut state: MutexGuard<'_, State>) -> Result<()> {
         state.timers.marked();
-        if state.current_room_bytes < 2 * BLOCK_BYTES {
+        let rotate = state.current_room_bytes < 2 * BLOCK_BYTES;
+        if rotate && state.spare_room_bytes == 0 {
             return Ok(());
         }
         state.token = Token::Held;
         let next_lsn = state.next_lsn;
         state.begin_flight(next_lsn - 1, true);
         // Appends go on meanwhile, behind the marker.
-        state.current_room_bytes -= 2 * BLOCK_BYTES;
+        if rotate {
+            state.claim_spare();
+        } else {
+            state.current_room_bytes -= 2 * BLOCK_BYTES;
+        }
         drop(state);
         let guard = PanicGuard { log: self };
         let now = self.home.vfs.now();
         let mut writer = self.writer.lock();
-        let result = writer.write_idle(next_lsn).map(|()| End::of(&writer, now));
+        let result = match rotate {
+            false => writer.write_idle(next_lsn),
+            true => writer.sync().and_then(|()| {
+                let next = self.take_spare(next_lsn - 1)?;
+                writer.rotate(next, next_lsn)
+            }),
+        };
+        let result = result.map(|()| End::of(&writer, now));
         drop(writer);
         std::mem::forget(guard);
         let mut wakeups = Wakeups::default();

@@ -50,6 +50,7 @@ pub fn survey(
         expected: None,
         in_order: true,
         has_begun: false,
+        unknown_up_to: 0,
         unpacker: Unpacker::default(),
         report: SurveyReport {
             last_lsn: start_lsn - 1,
@@ -101,6 +102,9 @@ struct Survey<'a> {
     in_order: bool,
     /// A group or a header has said where the log begins.
     has_begun: bool,
+    /// The newest segment that is missing, or whose header does not verify: a log that seems to end
+    /// before it, or in it, has lost what stood there.
+    unknown_up_to: u64,
     unpacker: Unpacker,
     report: SurveyReport,
 }
@@ -156,15 +160,21 @@ impl Survey<'_> {
         for (i, part) in parts.iter().enumerate() {
             self.enter(part);
             self.report.segments += 1;
+            let groups = self.report.groups;
             let end = self.segment(part, wal_id, i + 1 == parts.len())?;
             match end {
-                End::Torn => return Ok(()),
+                End::Torn if part.number > self.unknown_up_to => return Ok(()),
+                // A recovery would not have come so far. If records are missing before the next group,
+                // its number says so; here there is none.
+                End::Torn if i + 1 == parts.len() && groups == self.report.groups => {
+                    self.report.is_whole = false;
+                }
                 End::Sealed if i + 1 == parts.len() && !part.is_cut => {
                     let next = part.path.with_file_name(file_name(part.number + 1));
                     self.damage(&next, 0, "the file is missing, but the log goes on in it");
                     self.report.is_whole = false;
                 }
-                End::Sealed | End::Open => {}
+                End::Torn | End::Sealed | End::Open => {}
             }
         }
         Ok(())
@@ -257,7 +267,7 @@ impl Survey<'_> {
                 continue;
             }
             // The header is whole, a record is not.
-            let is_damage = before.group < self.proven_group || before.lsn < self.proven_lsn;
+            let is_damage = self.is_damage(part, before);
             let what = "a record does not verify";
             self.tell(&part.path, place.offset, what, is_damage);
             if !is_damage {
@@ -299,7 +309,7 @@ impl Survey<'_> {
                 }
                 return Ok(Ok((place, header, crc)));
             }
-            let is_damage = seen.group < self.proven_group || seen.lsn < self.proven_lsn;
+            let is_damage = self.is_damage(part, seen);
             let what = format!(
                 "the group with record {} does not verify; the log goes on at offset {at} with \
                  record {}",
@@ -320,13 +330,15 @@ impl Survey<'_> {
             }
             return Ok(Err(End::Open));
         }
-        let is_damage = seen.group < self.proven_group || seen.lsn < self.proven_lsn;
+        let is_damage = self.is_damage(part, seen);
         if !is_last {
             let what = format!(
                 "the group with record {} does not verify",
                 seen.lsn.saturating_add(1)
             );
-            self.tell(&part.path, offset, &what, is_damage);
+            if is_damage || !(part.is_recycled || reader.is_blank(offset)?) {
+                self.tell(&part.path, offset, &what, is_damage);
+            }
             return Ok(Err(if is_damage { End::Open } else { End::Torn }));
         }
         if is_damage {
@@ -343,6 +355,12 @@ impl Survey<'_> {
             self.note(&part.path, offset, "a torn tail");
         }
         Ok(Err(End::Torn))
+    }
+
+    /// Whether the group behind `end`, which does not verify, had been durable.
+    fn is_damage(&self, part: &Part, end: ChainEnd) -> bool {
+        let is_followed = part.number < self.unknown_up_to;
+        is_followed || end.group < self.proven_group || end.lsn < self.proven_lsn
     }
 
     fn follows(&self, header: &GroupHeader) -> bool {

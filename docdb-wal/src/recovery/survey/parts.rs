@@ -50,11 +50,13 @@ impl Survey<'_> {
                 Ok(header) if wal_id.is_some_and(|id| id != header.wal_id) => {
                     let what = format!("the segment belongs to log {:032x}", header.wal_id);
                     self.damage(&path, 24, &what);
+                    self.unknown_up_to = self.unknown_up_to.max(number);
                     continue;
                 }
                 Ok(header) => Some(header),
                 Err(HeaderError::Damaged(what)) => {
                     self.damage(&path, 0, what);
+                    self.unknown_up_to = self.unknown_up_to.max(number);
                     None
                 }
                 Err(HeaderError::Unsupported(what)) => {
@@ -71,6 +73,7 @@ impl Survey<'_> {
             {
                 let path = path.with_file_name(file_name(wanted));
                 self.damage(&path, 0, "the file is missing, but the log goes on in it");
+                self.unknown_up_to = self.unknown_up_to.max(wanted);
             }
             let cut_here = cut.take().filter(|cut| cut.segment == number);
             let length = file.len()?;
