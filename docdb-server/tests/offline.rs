@@ -329,3 +329,45 @@ fn compacting_gives_space_back() {
     assert_eq!(lines(&run(&["dump", dir]).stdout).len(), 1);
     assert_eq!(exit(&run(&["check", dir])), 0);
 }
+
+#[test]
+fn a_backup_is_not_taken_for_a_damaged_data_directory() {
+    let (temp, dir) = data();
+    let backup = temp.path().join("backup");
+    std::fs::create_dir(&backup).unwrap();
+    std::fs::write(backup.join("BACKUP"), b"what a backup holds").unwrap();
+    std::fs::create_dir(backup.join("db-0000000000000001")).unwrap();
+    let new = temp.path().join("new");
+    for args in [
+        vec!["check", backup.to_str().unwrap()],
+        vec!["dump", backup.to_str().unwrap()],
+        vec!["salvage", backup.to_str().unwrap(), new.to_str().unwrap()],
+    ] {
+        let output = run(&args);
+        assert_eq!(exit(&output), 1, "{args:?}");
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.contains("docdb-server restore"), "{text}");
+    }
+    assert!(!new.exists());
+    // A file of that name does no harm in a data directory.
+    std::fs::write(Path::new(&dir).join("BACKUP"), b"").unwrap();
+    assert_eq!(exit(&run(&["check", &dir])), 0);
+}
+
+/// What a check says of the files of a database without a manifest is true: they are not removed.
+#[test]
+fn without_a_manifest_no_file_is_called_a_leftover() {
+    let (temp, dir) = data();
+    std::fs::remove_file(Path::new(&dir).join("db-0000000000000001/MANIFEST")).unwrap();
+    let checked = run(&["check", &dir]);
+    assert_eq!(exit(&checked), 5);
+    let text = String::from_utf8(checked.stdout).unwrap();
+    assert!(!text.contains("leftover"), "{text}");
+    assert!(text.contains("a salvage looks into it"), "{text}");
+    let new = temp.path().join("new");
+    let salvaged = run(&["salvage", &dir, new.to_str().unwrap(), "--include-doubtful"]);
+    assert_eq!(exit(&salvaged), 5);
+    let pool = pool(&new);
+    let db = pool.database("one").unwrap();
+    assert!(db.read("_default", 3).is_ok());
+}

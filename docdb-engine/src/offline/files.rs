@@ -143,7 +143,9 @@ pub(crate) fn note_unnamed(
             || kept::is_temporary(name)
             || parse_data_file_name(name).is_some()
             || parse_run_file_name(name).is_some();
-        let what = if is_leftover {
+        let what = if is_leftover && manifests.newest.is_none() {
+            "not checked: without a manifest nobody knows what belongs in it; a salvage looks into it"
+        } else if is_leftover {
             "a leftover of an interrupted step, which the next open removes"
         } else {
             "the file is not the database's"

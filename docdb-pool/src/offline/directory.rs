@@ -11,6 +11,9 @@ use crate::catalog::{Catalog, EntryState, look_at_copies};
 use crate::error::{self, Result};
 use crate::{layout, lock_file};
 
+/// The file that every backup has.
+const BACKUP: &str = "BACKUP";
+
 /// A database of a data directory.
 #[derive(Debug, Clone)]
 pub(super) struct Database {
@@ -69,6 +72,12 @@ impl Directory {
             _ => error::from_io(error),
         })?;
         let names = vfs.list(data_dir).map_err(error::from_io)?;
+        // A backup has directories with the same names in it.
+        if names.iter().any(|name| name == BACKUP) && !names.iter().any(|n| n == layout::CATALOG) {
+            return refuse(
+                "it is a backup: \"docdb-server restore\" verifies it and makes a data directory of it",
+            );
+        }
         let is_ours = |name: &String| name == layout::CATALOG || name == layout::CATALOG_COPY;
         if !names
             .iter()
