@@ -147,9 +147,10 @@ impl Directory {
                 self.findings
                     .push(finding(Severity::Damage, &dir, None, what));
                 if let Some(id) = layout::parse_database_dir(name) {
+                    let name = self.free_name(name);
                     self.databases.push(Database {
                         id,
-                        name: name.clone(),
+                        name,
                         durability: None,
                         dir,
                     });
@@ -161,6 +162,14 @@ impl Directory {
             }
         }
         self.databases.sort_by_key(|database| database.id);
+    }
+
+    /// This name, or one like it if a database of the catalog has it.
+    fn free_name(&self, name: &str) -> String {
+        let is_free = |name: &str| self.databases.iter().all(|database| database.name != name);
+        let others = (1u64..).map(|n| format!("{name}-{n}"));
+        let mut names = std::iter::once(name.to_owned()).chain(others);
+        names.find(|name| is_free(name)).unwrap_or_default()
     }
 
     /// Those with these names; all if there are none.

@@ -1,6 +1,5 @@
 //! Makes a new data directory of what verifies of one that is damaged.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -162,14 +161,12 @@ fn write_catalog(
     let mut data_dir_id = [0; 16];
     vfs.fill_random(&mut data_dir_id);
     let mut catalog = Catalog::new(data_dir_id);
-    let mut names = BTreeSet::new();
     for (database, salvaged) in directory.databases.iter().zip(salvaged) {
         catalog.next_id = catalog.next_id.max(database.id.saturating_add(1));
         if salvaged.outcome.is_err() {
             continue;
         }
         let default = || Durability::default().to_string();
-        names.insert(database.name.clone());
         catalog.entries.push(Entry {
             id: database.id,
             state: EntryState::Active,

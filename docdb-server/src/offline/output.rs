@@ -9,7 +9,8 @@ use docdb_pool::offline::DirectoryObserver;
 
 use super::output_failed;
 
-/// Most findings that are written; the others are counted.
+/// Most findings of each severity that are written, so that notes hide no damage; the others are
+/// counted.
 pub(super) const SHOWN_MAX: u64 = 1_000;
 
 /// Where lines go, from whatever thread.
@@ -20,7 +21,8 @@ pub(super) struct Report<W> {
 
 struct State<W> {
     out: W,
-    shown: u64,
+    damage_shown: u64,
+    notes_shown: u64,
     left_out: u64,
     failed: Option<Error>,
 }
@@ -31,7 +33,8 @@ impl<W: Write + Send> Report<W> {
             is_json,
             state: Mutex::new(State {
                 out,
-                shown: 0,
+                damage_shown: 0,
+                notes_shown: 0,
                 left_out: 0,
                 failed: None,
             }),
@@ -77,11 +80,15 @@ impl<W: Write + Send> Report<W> {
 impl<W: Write + Send> DirectoryObserver for Report<W> {
     fn finding(&self, database: Option<&str>, finding: Finding) {
         let mut state = self.state();
-        if state.shown >= SHOWN_MAX {
+        let shown = match finding.severity {
+            Severity::Damage => &mut state.damage_shown,
+            Severity::Note => &mut state.notes_shown,
+        };
+        if *shown >= SHOWN_MAX {
             state.left_out += 1;
             return;
         }
-        state.shown += 1;
+        *shown += 1;
         let severity = match finding.severity {
             Severity::Damage => "damage",
             Severity::Note => "note",
