@@ -1,4 +1,4 @@
-//! `sim` proves something only if it sees bugs: each of these turns it red.
+//! `sim` proves something only if it sees bugs: each of these turns it red, and nothing else does.
 #![cfg(all(feature = "planted-bugs", debug_assertions))]
 
 use std::fmt;
@@ -8,7 +8,7 @@ use docdb_crashtest::{Budget, Job, Part, Progress, Scale, Sim, planted};
 
 /// Those that `sim` sees. The others need an operation of the disk that fails, two threads, or a load
 /// that it does not make.
-const SEEN: [&str; 21] = [
+const SEEN: [&str; 25] = [
     "wal:AckBeforeSync",
     "wal:SkipSync",
     "wal:SkipDirSync",
@@ -30,9 +30,16 @@ const SEEN: [&str; 21] = [
     "engine:CollectedThoughHeld",
     "engine:PatchedUnchecked",
     "engine:KeptFilesGoneEarly",
+    "engine:HealedToOlderVersion",
+    "engine:HealedUnchecked",
+    "engine:BackupUnpinned",
+    "engine:BackupUnsynced",
 ];
 /// States within which each is seen.
 const CASES_MAX: u64 = 60_000;
+/// States that show nothing where nothing is planted.
+const CLEAN_CASES: u64 = 20_000;
+const NOTHING: &str = "nothing";
 const CHILD: &str = "DOCDB_CRASHTEST_PLANTED";
 
 struct Quiet;
@@ -45,19 +52,32 @@ impl Progress for Quiet {
 #[test]
 fn every_bug_is_seen() {
     if let Ok(name) = std::env::var(CHILD) {
-        return see(&name);
+        return match name.as_str() {
+            NOTHING => see_nothing(),
+            name => see(name),
+        };
     }
     let own = std::env::current_exe().expect("the test's own file");
-    for name in SEEN {
+    for name in [NOTHING].into_iter().chain(SEEN) {
         let status = Command::new(&own)
             .env(CHILD, name)
             .arg("--nocapture")
             .status();
         assert!(
             status.expect("the test itself runs").success(),
-            "{name} goes unseen"
+            "{name}: what is planted goes unseen, or what is not is seen"
         );
     }
+}
+
+/// A part that is red in any case would see everything.
+fn see_nothing() {
+    let budget = Budget {
+        cases: Some(CLEAN_CASES),
+        time: None,
+    };
+    let outcome = Sim.run(&Job::new(1, Scale::Smoke, budget, &Quiet));
+    assert_eq!(outcome.expect("it works").violations, []);
 }
 
 fn see(name: &str) {

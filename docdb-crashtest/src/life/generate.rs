@@ -6,6 +6,7 @@ use docdb_engine::{Durability, WriteKind};
 use docdb_vfs::sim::{CrashPolicy, SectorSize};
 
 use super::between::Moment;
+use super::heal::{Find, Heal};
 use super::setup::{MODES, Setup};
 use super::step::{Demand, Reopen, Step, TxnStep, Write};
 use crate::rng::Rng;
@@ -202,6 +203,25 @@ impl Generator<'_> {
         Step::Between(moment, small, Box::new(step))
     }
 
+    fn heal(&mut self) -> Step {
+        self.next_n += 1;
+        let moment = Moment::OfDataFile(self.rng.below(3) as u32);
+        let between = (moment, self.rng.chance(50), self.rng.chance(70));
+        Step::Heal(Heal {
+            nth: self.rng.below(IDS),
+            find: self.of(&[
+                Find::Read,
+                Find::Demand,
+                Find::Demand,
+                Find::All,
+                Find::Scrub,
+            ]),
+            meanwhile: self.rng.chance(50).then_some(between),
+            n: self.next_n,
+            deletes: self.rng.chance(50),
+        })
+    }
+
     fn step(&mut self, made: &mut Vec<Step>) {
         let step = match self.rng.below(100) {
             0..22 => Step::Commit(self.writes()),
@@ -227,11 +247,13 @@ impl Generator<'_> {
             56 => Step::Release(self.place()),
             57 => Step::BeginScan(self.place(), self.name(), self.rng.chance(50)),
             58..60 => Step::GoOn(self.place()),
-            60..63 => {
+            60..62 => {
                 let from = self.rng.below(IDS);
                 Step::Look(self.name(), from, from + 4)
             }
-            63..65 => Step::LookAtAll,
+            62 => self.heal(),
+            63 => Step::LookAtAll,
+            64 => Step::Backup(self.commits()),
             65 => Step::Flush,
             66 => Step::Sync,
             67 => Step::Prepare,

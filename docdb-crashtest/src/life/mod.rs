@@ -4,8 +4,10 @@
 //! that it sees on the way, reads beside writes, snapshots and transactions too, is compared with its
 //! journal.
 
+mod backup;
 mod between;
 mod generate;
+mod heal;
 mod named;
 mod readers;
 mod run;
@@ -15,6 +17,7 @@ mod txns;
 
 pub use between::{Between, Moment};
 pub use generate::generate;
+pub use heal::{Find, Heal};
 pub use named::{NAMED, Named};
 pub use run::{Asked, DIR, Life, dir, disk};
 pub use setup::{INTERVAL, MODES, Setup};

@@ -6,6 +6,7 @@ use docdb_engine::WriteKind::{Create, Delete, Insert, Merge, Patch, Update, Upse
 use docdb_engine::{Durability, vfs::sim::CrashPolicy};
 
 use super::between::Moment;
+use super::heal::{Find, Heal};
 use super::setup::Setup;
 use super::step::{Demand, Reopen, Step, TxnStep, Write};
 
@@ -38,7 +39,7 @@ impl std::fmt::Debug for Named {
 }
 
 /// All of them.
-pub const NAMED: [Named; 8] = [
+pub const NAMED: [Named; 10] = [
     Named {
         name: "commits",
         steps: commits,
@@ -81,6 +82,16 @@ pub const NAMED: [Named; 8] = [
         name: "kept",
         steps: kept,
         setup: |setup| setup.keep_checkpoints = 2,
+    },
+    Named {
+        name: "heal",
+        steps: heal,
+        setup: |setup| setup.cache_bytes_max = 0,
+    },
+    Named {
+        name: "backup",
+        steps: backup,
+        setup: |_| {},
     },
 ];
 
@@ -272,5 +283,54 @@ fn kept(setup: Setup) -> Vec<Step> {
         Step::Checkpoint,
         killed(setup),
         one(4, 6, 60),
+    ]
+}
+
+fn heal(setup: Setup) -> Vec<Step> {
+    let heal = |nth, find, meanwhile, deletes| {
+        Step::Heal(Heal {
+            nth,
+            find,
+            meanwhile,
+            n: 50 + nth,
+            deletes,
+        })
+    };
+    let now = Moment::OfDataFile(0);
+    vec![
+        Step::Commit((1..6).map(|id| put(id, id, 200)).collect()),
+        one(1, 6, 200),
+        // An older version is in the log, too.
+        heal(0, Find::Demand, None, false),
+        heal(1, Find::Demand, Some((now, true, true)), false),
+        heal(1, Find::Read, Some((now, false, true)), false),
+        heal(2, Find::Scrub, None, false),
+        Step::Reopen(Reopen::Close, setup),
+        one(9, 9, 40),
+        // The log before has gone with the checkpoint.
+        heal(0, Find::Demand, None, true),
+        heal(1, Find::All, None, false),
+        killed(setup),
+        one(10, 10, 40),
+    ]
+}
+
+fn backup(setup: Setup) -> Vec<Step> {
+    vec![
+        Step::Commit((1..5).map(|id| put(id, id, 300)).collect()),
+        Step::Backup(Vec::new()),
+        Step::Commit(vec![put(1, 5, 300), delete(2)]),
+        Step::Backup(vec![
+            vec![put(1, 6, 200), put(3, 7, 200)],
+            vec![delete(4), put(5, 8, 40)],
+        ]),
+        one(6, 9, 40),
+        killed(setup),
+        one(1, 10, 100),
+        Step::Between(
+            Moment::OfDataFile(1),
+            vec![put(7, 11, 40)],
+            Box::new(Step::Backup(Vec::new())),
+        ),
     ]
 }

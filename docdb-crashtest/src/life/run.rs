@@ -220,11 +220,18 @@ impl Life {
                 db.compact()?;
             }
             Step::Scrub => {
+                let before = db.heal_stats().found;
                 while db.scrub_step()? {}
                 let stats = db.heal_stats();
-                if stats.found > 0 {
+                if stats.found > before {
                     return Err(Stop::Wrong(format!("a scrub found damage: {stats:?}")));
                 }
+            }
+            Step::Heal(heal) => {
+                super::heal::heal(heal, &self.disk, &session, self.setup, &self.between)?;
+            }
+            Step::Backup(commits) => {
+                super::backup::back_up(commits, &self.disk, &session, self.setup)?;
             }
             Step::Elapse(time) => self.elapse(*time)?,
             Step::Reopen(how, setup) => {

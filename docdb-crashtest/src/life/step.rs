@@ -7,6 +7,7 @@ use docdb_engine::{Durability, Precondition, WriteKind};
 use docdb_vfs::sim::CrashPolicy;
 
 use super::between::Moment;
+use super::heal::Heal;
 use super::setup::Setup;
 use crate::oracle::{Op, State};
 
@@ -131,6 +132,10 @@ pub enum Step {
     Compact,
     /// Everything is verified; nothing is damaged.
     Scrub,
+    /// A document is damaged, and healed if it can be.
+    Heal(Heal),
+    /// A backup, over the one before, with these commits between.
+    Backup(Vec<Vec<Write>>),
     /// Time passes.
     Elapse(Duration),
     /// The process ends, and another one opens the database.

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use docdb_engine::{Durability, ErrorKind};
 
+use super::backup::BackedUp;
 use super::change::{Change, Touched};
-use super::print::{Hash, Print};
+use super::damaged::Damaged;
+use super::print::{Hash, Print, document_print};
 use super::state::{Refused, State};
 
 /// What ended the process.
@@ -53,6 +55,9 @@ pub struct Journal {
     /// The highest version that a commit may have got.
     version: u64,
     created: bool,
+    /// The document that is damaged now.
+    damaged: Option<Damaged>,
+    backed_up: BackedUp,
 }
 
 impl Journal {
@@ -80,6 +85,8 @@ impl Journal {
             power_lost: 0,
             version,
             created: true,
+            damaged: None,
+            backed_up: BackedUp::default(),
         }
     }
 
@@ -306,12 +313,74 @@ impl Journal {
         self.power_lost = commits;
     }
 
+    /// As [`Journal::judge`], of everything but a document that is damaged, which is there in the version
+    /// that is damaged.
+    ///
+    /// # Errors
+    /// What is broken, as a sentence.
+    pub fn judge_but(&self, shown: Print, damaged: &Damaged, loss: Loss) -> Result<(), String> {
+        let Damaged { collection, id, .. } = damaged;
+        let fits = |commit: &Commit| {
+            let document = commit.state.read(collection, *id);
+            document.is_ok_and(|(version, body)| {
+                let mut all = shown;
+                all += document_print(collection, *id, *version, body);
+                *version == damaged.version && all == commit.state.print()
+            })
+        };
+        match self.commits.iter().skip(self.floor(loss)).any(fits) {
+            true => Ok(()),
+            false => Err(format!(
+                "{collection}/{id} is Corrupt, and what else is there is no state that may be left"
+            )),
+        }
+    }
+
+    /// The document that is damaged now, if one is.
+    pub fn damaged(&self) -> Option<&Damaged> {
+        self.damaged.as_ref()
+    }
+
+    /// From now on that document is damaged, or none.
+    pub fn set_damaged(&mut self, damaged: Option<Damaged>) {
+        self.damaged = damaged;
+    }
+
+    /// What was promised of backups.
+    pub fn backed_up(&self) -> &BackedUp {
+        &self.backed_up
+    }
+
+    /// A backup is begun: whenever it ends, it may stand, or the one before.
+    pub fn backup_begins(&mut self) {
+        self.backed_up.under_way = true;
+    }
+
+    /// The backup was answered, and stands.
+    pub fn backup_answered(&mut self, version: u64, state: Arc<State>) {
+        self.backed_up = BackedUp {
+            last: Some((version, state)),
+            under_way: false,
+        };
+    }
+
     /// A number for all that it promises, to tell the moments of one life apart.
     pub fn promised(&self, loss: Loss) -> u64 {
         let hash = Hash::new().number(self.floor(loss) as u64);
         let hash = hash.number(self.commits.len() as u64);
         let hash = hash.number(self.last().print().0);
-        hash.number(u64::from(self.created)).value()
+        let hash = hash.number(u64::from(self.created));
+        let healed = self
+            .damaged
+            .as_ref()
+            .map_or(0, |d| 1 + u64::from(d.is_healed));
+        let backup = self
+            .backed_up
+            .last
+            .as_ref()
+            .map_or(0, |(version, _)| *version);
+        let hash = hash.number(healed).number(backup);
+        hash.number(u64::from(self.backed_up.under_way)).value()
     }
 }
 

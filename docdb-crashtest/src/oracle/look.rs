@@ -93,11 +93,22 @@ fn ids(found: &[(u64, Print)]) -> Vec<u64> {
 }
 
 fn scan(db: &Db, name: &str, reverse: bool, version: &mut u64) -> Result<Vec<(u64, Print)>, Error> {
-    let mut scan = db.scan(&ScanRequest {
+    let request = ScanRequest {
         collection: name.to_owned(),
         reverse,
         ..ScanRequest::default()
-    })?;
+    };
+    scan_of(db, &request, version)
+}
+
+/// What a scan shows, and the highest version of it.
+pub(super) fn scan_of(
+    db: &Db,
+    request: &ScanRequest,
+    version: &mut u64,
+) -> Result<Vec<(u64, Print)>, Error> {
+    let name = &request.collection;
+    let mut scan = db.scan(request)?;
     let mut found = Vec::new();
     loop {
         let chunk = scan.next_chunk(CHUNK, CHUNK_BYTES)?;

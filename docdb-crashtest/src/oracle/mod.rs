@@ -5,14 +5,18 @@
 //! keeps the journal. [`look`] looks at a database in every way there is, and what it has [`Seen`] is
 //! compared with the states of the journal by their prints, so that a look costs no copy of a document.
 
+mod backup;
 mod change;
+mod damaged;
 mod journal;
 mod look;
 mod print;
 mod session;
 mod state;
 
+pub use backup::{BACKUP_DIR, BackedUp, backup_holds};
 pub use change::{Change, Touched, Work, Written};
+pub use damaged::Damaged;
 pub use journal::{Commit, Ended, Journal, Loss};
 pub use look::{Care, Seen, check_space, look, settle, show};
 pub(crate) use print::Hash;

@@ -11,7 +11,7 @@ use super::hooked::Dead;
 use super::kept::{copies_hold_what_was, nothing_lacks_a_file};
 use super::lived::Promised;
 use crate::life::{Setup, dir};
-use crate::oracle::{Care, Journal, Loss, document_print, look};
+use crate::oracle::{Care, Journal, Loss, backup_holds, document_print, look};
 
 /// What a state was found to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +26,9 @@ pub(super) struct Checked {
     pub(super) trace: u64,
 }
 
+/// Of so many states while a backup is taken, and of so many of the others once there is one, it is
+/// restored in one.
+const RESTORE_EVERY: (u64, u64) = (4, 32);
 const AFTER: &[u8] = br#"{"in":"_default","n":0,"t":"after"}"#;
 /// Of so many states that keep checkpoints, databases are made of these in one.
 const COPY_EVERY: u64 = 8;
@@ -76,6 +79,23 @@ fn check(disk: &SimVfs, journal: &Journal, setup: Setup, loss: Loss) -> Result<C
         }
         return nothing_is_in_the_way(disk, setup);
     }
+    let backed_up = journal.backed_up();
+    let every = match (backed_up.under_way, &backed_up.last) {
+        (true, _) => Some(RESTORE_EVERY.0),
+        (false, Some(_)) => Some(RESTORE_EVERY.1),
+        (false, None) => None,
+    };
+    if every.is_some_and(|every| disk.image_hash().is_multiple_of(every)) {
+        let disk = disk.fork_crash(&CrashPolicy::KeepAll);
+        backup_holds(&disk, journal, setup.options())?;
+    }
+    if let Some(damaged) = journal.damaged() {
+        let copy = disk.fork_crash(&CrashPolicy::Kill);
+        let db = open(&copy, setup).map_err(|e| format!("with damage it {e}"))?;
+        damaged.judge(&db, journal, loss)?;
+        // The rest must be kept whatever becomes of the document.
+        damaged.undo(disk).map_err(|e| e.to_string())?;
+    }
     let keeps = setup.keep_checkpoints > 1;
     if keeps {
         nothing_lacks_a_file(disk)?;
@@ -112,7 +132,9 @@ fn check(disk: &SimVfs, journal: &Journal, setup: Setup, loss: Loss) -> Result<C
     }
     let live = journal.last().live_bytes();
     let used = disk.used_bytes();
-    if used > SPACE_BYTES_MAX + 4 * live {
+    // A backup takes as much again.
+    let copies = 1 + u64::from(every.is_some());
+    if used > copies * (SPACE_BYTES_MAX + 4 * live) {
         return Err(format!(
             "{used} bytes are taken by {live} bytes of documents"
         ));

@@ -45,13 +45,13 @@ impl fmt::Display for Seen {
     }
 }
 
-/// Runs the part until it sees a broken promise or its time is over. A part that hangs or breaks down
-/// has seen the bug as well: without it, it does neither.
+/// Runs the part, with a bug or without, until it sees a broken promise or its time is over. A part that
+/// hangs or breaks down has seen the bug as well: without it, it does neither.
 pub(super) fn run(
     builds: &Builds,
     job: &Job<'_>,
     part: &str,
-    bug: &str,
+    bug: Option<&str>,
     dir: &Path,
     time: Duration,
 ) -> Result<Seen, String> {
@@ -61,7 +61,8 @@ pub(super) fn run(
     let log = File::create(dir.join("log")).map_err(io)?;
     let mut command = Command::new(&builds.xtask);
     command
-        .args(["crashtest", "--only", part, "--plant", bug])
+        .args(["crashtest", "--only", part])
+        .args(bug.iter().flat_map(|bug| ["--plant", bug]))
         .args(["--seconds", &time.as_secs().to_string()])
         .args(["--seed", &job.seed.to_string(), "--threads", "1"])
         .arg("--server")

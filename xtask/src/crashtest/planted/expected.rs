@@ -5,6 +5,10 @@ pub(super) const PARTS: [&str; 6] = ["sim", "io", "flip", "bounds", "kill", "his
 
 /// The part that is the fastest, for bugs that the first one does not see.
 const FIRST: &[(&str, &str)] = &[
+    ("engine:HealedToOlderVersion", "sim"),
+    ("engine:HealedUnchecked", "sim"),
+    ("engine:BackupUnpinned", "sim"),
+    ("engine:BackupUnsynced", "sim"),
     ("wal:IgnoredSyncError", "io"),
     ("wal:RetriedSync", "io"),
     ("wal:ChecksumWithoutPlace", "flip"),

@@ -21,6 +21,11 @@ mod expected;
 /// Within so long a part must have caught a bug.
 const CAUGHT_WITHIN: Duration = Duration::from_secs(60);
 
+/// For so long each part looks for bugs where none is planted.
+const CONTROL: Duration = Duration::from_secs(3);
+/// The name of a part's control.
+const CONTROL_PREFIX: &str = "control:";
+
 /// Bugs that are looked for at the same time, if there are as many threads: the parts load a
 /// processor or more each.
 const AT_ONCE_MAX: usize = 2;
@@ -40,6 +45,11 @@ struct Verdict {
 }
 
 impl Verdict {
+    /// Whether nothing was planted: then nothing may be caught.
+    fn is_control(&self) -> bool {
+        self.bug.starts_with(CONTROL_PREFIX)
+    }
+
     fn caught(&self) -> Option<(&'static str, Duration)> {
         self.parts.iter().find_map(|(part, seen)| match seen {
             Seen::Caught { after, .. } => Some((*part, *after)),
@@ -101,12 +111,20 @@ impl Planted {
             bug: bug.to_owned(),
             parts: Vec::new(),
         };
+        if let Some(part) = bug.strip_prefix(CONTROL_PREFIX) {
+            let part = expected::PARTS.into_iter().find(|known| *known == part);
+            let part = part.ok_or_else(|| format!("there is no part for {bug}"))?;
+            let dir = self.dir.join(format!("control-{part}"));
+            let seen = child::run(&self.builds, job, part, None, &dir, CONTROL)?;
+            verdict.parts.push((part, seen));
+            return Ok(verdict);
+        }
         for part in expected::order(bug) {
             if is_stopped(job) || (job.scale == Scale::Smoke && verdict.caught().is_some()) {
                 break;
             }
             let dir = self.dir.join(format!("{}-{part}", bug.replace(':', "-")));
-            let seen = child::run(&self.builds, job, part, bug, &dir, CAUGHT_WITHIN)?;
+            let seen = child::run(&self.builds, job, part, Some(bug), &dir, CAUGHT_WITHIN)?;
             verdict.parts.push((part, seen));
         }
         Ok(verdict)
@@ -127,22 +145,42 @@ impl Part for Planted {
         if let Some(most) = job.budget.cases {
             bugs.truncate(usize::try_from(most).unwrap_or(usize::MAX));
         }
-        self.run_bugs(job, bugs)
+        let controls = expected::PARTS.iter();
+        let controls = controls.map(|part| format!("{CONTROL_PREFIX}{part}"));
+        self.run_bugs(job, controls.chain(bugs).collect())
     }
 
     fn replay(&self, job: &Job<'_>, place: &str) -> Result<Outcome, String> {
         let known = self.builds.bugs()?;
-        if !known.iter().any(|bug| bug == place) {
+        if !known.iter().any(|bug| bug == place) && !place.starts_with(CONTROL_PREFIX) {
             return Err(format!("there is no bug {place}: {}", known.join(", ")));
         }
         self.run_bugs(job, vec![place.to_owned()])
     }
 }
 
+/// A part that is red where nothing is planted would catch everything.
+fn control(verdict: &Verdict) -> Option<Violation> {
+    let (part, seen) = verdict
+        .parts
+        .iter()
+        .find(|(_, seen)| *seen != Seen::Nothing)?;
+    Some(Violation {
+        what: format!("nothing was planted, and yet not all is well with the part {part}: {seen}"),
+        place: verdict.bug.clone(),
+        operations: Vec::new(),
+    })
+}
+
 fn outcome(verdicts: &[Verdict], of: u64) -> Outcome {
+    let left = of - verdicts.len() as u64;
+    let (controls, verdicts): (Vec<&Verdict>, Vec<&Verdict>) =
+        verdicts.iter().partition(|verdict| verdict.is_control());
     let caught = || verdicts.iter().filter_map(|v| Some((v, v.caught()?)));
     let mut outcome = Outcome::of(caught().count() as u64, "bugs caught");
+    outcome.violations = controls.iter().copied().filter_map(control).collect();
     outcome.figure("bugs planted", verdicts.len() as f64, "");
+    outcome.figure("parts run without a bug", controls.len() as f64, "");
     for part in expected::PARTS {
         let by = |seen: &(&str, Seen)| seen.0 == part && matches!(seen.1, Seen::Caught { .. });
         let count = verdicts.iter().filter(|v| v.parts.iter().any(by)).count();
@@ -159,7 +197,7 @@ fn outcome(verdicts: &[Verdict], of: u64) -> Outcome {
             .map(|(v, (part, after))| (format!("{} ({part})", v.bug), 0.0, after.as_secs_f64()))
             .collect(),
     });
-    for verdict in verdicts {
+    for verdict in &verdicts {
         let parts = verdict.parts.iter();
         let parts: Vec<String> = parts
             .map(|(part, seen)| format!("{part}: {seen}"))
@@ -180,11 +218,10 @@ fn outcome(verdicts: &[Verdict], of: u64) -> Outcome {
             });
         }
     }
-    let left = of - verdicts.len() as u64;
     if left > 0 {
-        outcome
-            .notes
-            .push(format!("{left} bugs were not tried: ended early"));
+        outcome.notes.push(format!(
+            "{left} bugs and controls were not tried: ended early"
+        ));
     }
     outcome
 }
@@ -236,5 +273,28 @@ mod tests {
         assert_eq!(outcome.violations.len(), 1);
         assert_eq!(outcome.violations[0].place, "wal:Other");
         assert!(outcome.violations[0].what.contains("no disk"));
+    }
+
+    #[test]
+    fn a_part_that_is_red_without_a_bug_is_a_violation() {
+        let control = |part, seen| Verdict {
+            bug: format!("control:{part}"),
+            parts: vec![(part, seen)],
+        };
+        let red = Seen::Caught {
+            after: Duration::from_secs(1),
+            what: "lost".to_owned(),
+        };
+        let failed = Seen::Failed("no disk".to_owned());
+        let verdicts = [
+            control("sim", Seen::Nothing),
+            control("io", red),
+            control("kill", failed),
+        ];
+        let outcome = outcome(&verdicts, 3);
+        assert_eq!(outcome.cases, 0, "no bug was caught");
+        let places: Vec<&str> = outcome.violations.iter().map(|v| &*v.place).collect();
+        assert_eq!(places, ["control:io", "control:kill"]);
+        assert!(outcome.violations[0].what.contains("the part io"));
     }
 }
