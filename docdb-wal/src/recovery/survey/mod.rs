@@ -32,8 +32,8 @@ use parts::Part;
 /// `wal_id`, `start_lsn` and `proven_lsn` of the options. Memory is bounded by the largest group.
 ///
 /// # Errors
-/// [`WalError::UnsupportedVersion`] if something was written by a version that knows more;
-/// [`WalError::Io`]. Damage is no error: `surveyor` is told of it.
+/// [`UnsupportedVersion`](crate::WalError::UnsupportedVersion) if something was written by a
+/// version that knows more; [`Io`](crate::WalError::Io). Damage is no error: `surveyor` is told of it.
 pub fn survey(
     vfs: &dyn Vfs,
     dir: &Path,
