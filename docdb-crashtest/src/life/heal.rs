@@ -83,7 +83,7 @@ impl Heal {
     ) -> Result<(), Stop> {
         let db = &session.db;
         let has_copy = in_log(db, damaged);
-        let before = db.heal_stats().healed;
+        let before = db.heal_stats();
         if let Some((moment, deletes, checkpoint)) = self.meanwhile {
             let ops = vec![self.write(damaged, deletes)];
             between.arm(moment, session.clone(), ops, checkpoint);
@@ -91,14 +91,20 @@ impl Heal {
         let found = self.find(session, damaged);
         between.disarm()?;
         let is_told = found?;
-        let is_healed = db.heal_stats().healed > before;
+        let after = db.heal_stats();
+        let is_healed = after.healed > before.healed;
         if is_healed {
             let healed = damaged.clone().healed();
             session.journal.lock().set_damaged(Some(healed));
         }
         let (name, id) = (&*damaged.collection, damaged.id);
         // A document in memory hides the damage from its readers.
-        let is_hidden = self.find == Find::Read && setup.cache_bytes_max > 0;
+        let is_hidden = match self.find {
+            Find::Read => setup.cache_bytes_max > 0,
+            // It passes over what it verified less than a day ago.
+            Find::Scrub => after.found == before.found,
+            Find::Demand | Find::All => false,
+        };
         if has_copy && !is_healed && !is_hidden && !is_told && self.meanwhile.is_none() {
             return Err(Stop::Wrong(format!(
                 "{name}/{id} is damaged and was not healed ({:?}), though version {} is in the log",

@@ -116,23 +116,41 @@ impl Damaged {
     /// # Errors
     /// What is broken, as a sentence.
     pub fn judge(&self, db: &Db, journal: &Journal, loss: Loss) -> Result<(), String> {
-        let name = &*self.collection;
-        match db.read(name, self.id) {
-            Err(error) if error.kind() == ErrorKind::Corrupt => {
-                if self.is_healed {
-                    return Err(format!(
-                        "{name}/{} was healed, and is damaged again: {error}",
-                        self.id
-                    ));
-                }
-                let seen = self.look_around(db)?;
-                journal.judge_but(seen, self, loss)
-            }
-            _ => {
-                let seen = look(db, Care::EveryWay)?;
-                journal.judge(seen.print, loss).map(drop)
-            }
+        if let Some(error) = self.corrupt(db) {
+            return self.judge_others(&error, db, journal, loss);
         }
+        match look(db, Care::EveryWay) {
+            Ok(seen) => journal.judge(seen.print, loss).map(drop),
+            // It was read from memory, and that has been given to others while they were looked at.
+            Err(what) => match self.corrupt(db) {
+                Some(error) => self.judge_others(&error, db, journal, loss),
+                None => Err(what),
+            },
+        }
+    }
+
+    /// The error of whoever reads the document now, if it is `Corrupt`.
+    fn corrupt(&self, db: &Db) -> Option<Error> {
+        let read = db.read(&self.collection, self.id);
+        read.err()
+            .filter(|error| error.kind() == ErrorKind::Corrupt)
+    }
+
+    fn judge_others(
+        &self,
+        error: &Error,
+        db: &Db,
+        journal: &Journal,
+        loss: Loss,
+    ) -> Result<(), String> {
+        if self.is_healed {
+            let (name, id) = (&self.collection, self.id);
+            return Err(format!(
+                "{name}/{id} was healed, and is damaged again: {error}"
+            ));
+        }
+        let seen = self.look_around(db)?;
+        journal.judge_but(seen, self, loss)
     }
 
     /// The print of everything but this document.
