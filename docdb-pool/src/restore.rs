@@ -151,6 +151,6 @@ fn build(
         });
         restored.push((database, made));
     }
-    CatalogStore::write(Arc::clone(vfs), building, catalog).map_err(error::from_catalog)?;
+    CatalogStore::create(Arc::clone(vfs), building, catalog).map_err(error::from_catalog)?;
     Ok(restored)
 }

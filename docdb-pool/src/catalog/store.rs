@@ -147,7 +147,7 @@ pub(crate) fn look_at_copies(vfs: &dyn Vfs, data_dir: &Path) -> Result<Looked, C
 }
 
 impl CatalogStore {
-    /// Writes the first catalog of a data directory, durably.
+    /// Makes `catalog` that of a directory that has none, durably.
     pub(crate) fn create(
         vfs: Arc<dyn Vfs>,
         data_dir: &Path,
@@ -254,21 +254,6 @@ impl CatalogStore {
             created,
             restored,
         })
-    }
-
-    /// Makes `catalog` that of a directory that has none, durably.
-    pub(crate) fn write(
-        vfs: Arc<dyn Vfs>,
-        data_dir: &Path,
-        catalog: Catalog,
-    ) -> Result<(), CatalogError> {
-        let mut store = CatalogStore {
-            vfs,
-            data_dir: data_dir.to_path_buf(),
-            current: catalog.clone(),
-            failure: None,
-        };
-        store.replace(catalog)
     }
 
     /// Rewrites the copy at `path` from the one that was judged valid. Called once the whole data
